@@ -1,0 +1,32 @@
+-- +goose Up
+
+-- The same tables as PostgreSQL's, without slots and partitions: there is one
+-- writer. Times are Unix seconds, received_at is Unix microseconds, identifiers
+-- are 16 bytes, payloads are the JSON text as sent.
+CREATE TABLE events (
+    user_id     INTEGER NOT NULL,
+    occurred_at INTEGER NOT NULL,
+    event_id    BLOB    NOT NULL,
+    received_at INTEGER NOT NULL,
+    event_type  TEXT    NOT NULL,
+    payload     TEXT,
+    PRIMARY KEY (user_id, occurred_at, event_id)
+) WITHOUT ROWID;
+CREATE INDEX events_event_type_occurred_at_idx ON events (event_type, occurred_at);
+
+CREATE TABLE event_counts (
+    event_type TEXT    NOT NULL,
+    bucket     INTEGER NOT NULL,
+    count      INTEGER NOT NULL,
+    PRIMARY KEY (event_type, bucket)
+) WITHOUT ROWID;
+
+CREATE TABLE event_totals (
+    event_type TEXT    NOT NULL PRIMARY KEY,
+    count      INTEGER NOT NULL
+) WITHOUT ROWID;
+
+-- +goose Down
+DROP TABLE event_totals;
+DROP TABLE event_counts;
+DROP TABLE events;
