@@ -1,0 +1,65 @@
+package binding
+
+// Params collects the violations of an operation's parameters.
+type Params struct {
+	violations []Violation
+}
+
+// Err returns a *ValidationError if there were any.
+func (p *Params) Err() error {
+	if len(p.violations) == 0 {
+		return nil
+	}
+	return &ValidationError{Violations: p.violations}
+}
+
+func (p *Params) violate(in, name, code, detail string) {
+	if len(p.violations) < MaxViolations {
+		p.violations = append(p.violations, Violation{Pointer: "#" + in + "/" + name, Code: code, Detail: detail})
+	}
+}
+
+// Missing reports a required parameter that isn't there.
+func (p *Params) Missing(in, name string) { p.violate(in, name, "required", "is required") }
+
+// Once returns the only value of a header or query parameter. Given twice it is
+// reported; absent, or reported, ok is false.
+func (p *Params) Once(in, name string, values []string) (value string, ok bool) {
+	if len(values) > 1 {
+		p.violate(in, name, "duplicate_field", "is given more than once")
+		return "", false
+	}
+	if len(values) == 0 {
+		return "", false
+	}
+	return values[0], true
+}
+
+// String checks a string parameter.
+func (p *Params) String(in, name, value string, rule *String) (string, bool) {
+	if code, detail := rule.check([]byte(value)); code != "" {
+		p.violate(in, name, code, detail)
+		return "", false
+	}
+	return value, true
+}
+
+// Int64 reads an integer parameter.
+func (p *Params) Int64(in, name, value string, rule *Integer) (int64, bool) {
+	n, code, detail := rule.parse([]byte(value))
+	if code != "" {
+		p.violate(in, name, code, detail)
+		return 0, false
+	}
+	return n, true
+}
+
+// UUID reads a parameter of the format uuid.
+func (p *Params) UUID(in, name, value string) ([16]byte, bool) {
+	id, detail := parseUUID([]byte(value))
+	if detail != "" {
+		p.violate(in, name, "format", detail)
+		return [16]byte{}, false
+	}
+	return id, true
+}
