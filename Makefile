@@ -3,10 +3,74 @@ SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 
+# The tools are pinned in modules of their own, so that theirs is not the
+# product's module graph. Without cgo sqlc builds four times as fast.
 TOOLS := CGO_ENABLED=0 go tool -modfile=tools/go.mod
+LINT  := CGO_ENABLED=0 go tool -modfile=tools/lint/go.mod golangci-lint
+
+# Every test run gets its own PostgreSQL and Redis, and may not skip for want of them.
+WITH_SERVERS := TESTKIT_REQUIRED=1 go run ./impl/testkit/cmd/with-servers --
+
+.PHONY: help
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: ## Start the server with the embedded database, on port 8000
+	go run ./cmd/analytics
+
+.PHONY: build
+build: ## Build bin/analytics, a static binary
+	CGO_ENABLED=0 go build -trimpath -o bin/analytics ./cmd/analytics
+
+.PHONY: test
+test: deps ## Run every test, with the race detector, on real PostgreSQL and Redis
+	$(WITH_SERVERS) go test -race -timeout 9m ./...
+
+.PHONY: test-fast
+test-fast: deps ## The same without the race detector
+	$(WITH_SERVERS) go test -timeout 9m ./...
+
+.PHONY: deps
+deps: ## Make sure that PostgreSQL and Redis are installed
+	@scripts/test-deps.sh
+
+.PHONY: topology
+topology: ## Test the shipped load balancer's configuration with a real HAProxy (Linux)
+	@scripts/test-deps.sh haproxy
+	$(WITH_SERVERS) go test -race -tags topology -run Topology ./deploy
+
+.PHONY: browser
+browser: ## Test the documentation page in headless Chromium
+	@scripts/test-deps.sh chromium
+	cd web/browser && npm ci --ignore-scripts --no-audit --no-fund && npm test
+
+.PHONY: bench
+bench: deps ## Run the benchmarks
+	$(WITH_SERVERS) go test -run '^$$' -bench . -benchmem ./...
+
+.PHONY: fuzz
+fuzz: ## Run every fuzz target for FUZZTIME each (default 30s)
+	@scripts/fuzz.sh $(or $(FUZZTIME),30s)
 
 .PHONY: generate
 generate: ## Generate code from api/openapi.yaml and sql/
 	$(TOOLS) oapi-codegen -config api/server.yaml api/openapi.yaml
 	$(TOOLS) oapi-codegen -config api/client.yaml api/openapi.yaml
 	$(TOOLS) sqlc generate
+
+.PHONY: verify
+verify: ## Check that generated code, go.mod and the README are up to date
+	@scripts/verify.sh
+
+.PHONY: lint
+lint: ## Run the linters
+	$(LINT) run ./...
+
+.PHONY: fmt
+fmt: ## Format the code
+	$(TOOLS) gofumpt -w api cmd impl sql
+
+.PHONY: clean
+clean: ## Delete what was built; the embedded database in ./data stays
+	rm -rf bin web/browser/node_modules web/browser/.out

@@ -10,12 +10,19 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 
 	"math"
 
 	openapi_types "github.com/oapi-codegen/runtime/types"
 	"highload.example/analytics/api/binding"
+)
+
+// Defines values for EventStatus.
+const (
+	EventStatusAccepted  EventStatus = "accepted"
+	EventStatusDuplicate EventStatus = "duplicate"
 )
 
 // Defines values for HealthStatus.
@@ -44,30 +51,31 @@ const (
 
 // Defines values for ReceiptStatus.
 const (
-	Received ReceiptStatus = "received"
+	ReceiptStatusReceived ReceiptStatus = "received"
 )
 
 // Defines values for ViolationCode.
 const (
-	DuplicateField          ViolationCode = "duplicate_field"
-	Enum                    ViolationCode = "enum"
-	Format                  ViolationCode = "format"
-	LoneSurrogate           ViolationCode = "lone_surrogate"
-	MaxLength               ViolationCode = "max_length"
-	MaxProperties           ViolationCode = "max_properties"
-	Maximum                 ViolationCode = "maximum"
-	MinLength               ViolationCode = "min_length"
-	Minimum                 ViolationCode = "minimum"
-	NulCharacter            ViolationCode = "nul_character"
-	NumberOutOfRange        ViolationCode = "number_out_of_range"
-	Pattern                 ViolationCode = "pattern"
-	Required                ViolationCode = "required"
-	TimestampInFuture       ViolationCode = "timestamp_in_future"
-	TimestampInMilliseconds ViolationCode = "timestamp_in_milliseconds"
-	TooDeep                 ViolationCode = "too_deep"
-	TooLarge                ViolationCode = "too_large"
-	Type                    ViolationCode = "type"
-	UnknownField            ViolationCode = "unknown_field"
+	ViolationCodeDuplicateField          ViolationCode = "duplicate_field"
+	ViolationCodeEnum                    ViolationCode = "enum"
+	ViolationCodeFormat                  ViolationCode = "format"
+	ViolationCodeLoneSurrogate           ViolationCode = "lone_surrogate"
+	ViolationCodeMaxLength               ViolationCode = "max_length"
+	ViolationCodeMaxProperties           ViolationCode = "max_properties"
+	ViolationCodeMaximum                 ViolationCode = "maximum"
+	ViolationCodeMinLength               ViolationCode = "min_length"
+	ViolationCodeMinimum                 ViolationCode = "minimum"
+	ViolationCodeNotStorable             ViolationCode = "not_storable"
+	ViolationCodeNulCharacter            ViolationCode = "nul_character"
+	ViolationCodeNumberOutOfRange        ViolationCode = "number_out_of_range"
+	ViolationCodePattern                 ViolationCode = "pattern"
+	ViolationCodeRequired                ViolationCode = "required"
+	ViolationCodeTimestampInFuture       ViolationCode = "timestamp_in_future"
+	ViolationCodeTimestampInMilliseconds ViolationCode = "timestamp_in_milliseconds"
+	ViolationCodeTooDeep                 ViolationCode = "too_deep"
+	ViolationCodeTooLarge                ViolationCode = "too_large"
+	ViolationCodeType                    ViolationCode = "type"
+	ViolationCodeUnknownField            ViolationCode = "unknown_field"
 )
 
 // Event One thing that a user did.
@@ -193,6 +201,14 @@ func (v *Event) DecodeJSON(d *binding.Decoder) {
 // Example: 01890a5d-ac96-774b-bcce-b302099a8057
 type EventID = openapi_types.UUID
 
+// EventStatus `accepted` when the request stored the event, `duplicate` when it was there.
+//
+// Example: accepted
+type EventStatus string
+
+// ruleEventStatus is what the contract demands of a value of type EventStatus.
+var ruleEventStatus = binding.String{Enum: []string{"accepted", "duplicate"}}
+
 // EventType What kind of event: a letter or digit, then letters, digits and `_ . : -`.
 //
 // Example: purchase
@@ -205,41 +221,46 @@ var ruleEventType = binding.String{MinLength: 1, MaxLength: 128, Pattern: bindin
 //
 // Example: {"count":15,"event_type":"login"}
 type EventTypeStats struct {
-	// Count The number of events.
-	//
-	// Example: 15
-	Count int64 `json:"count"`
-
 	// EventType What kind of event: a letter or digit, then letters, digits and `_ . : -`.
 	//
 	//
 	// Example: purchase
 	EventType EventType `json:"event_type"`
+
+	// Count The number of events.
+	//
+	// Example: 15
+	Count int64 `json:"count"`
 }
 
 // Health What works.
 //
 // Example: {"checks":{"database":"ok","redis":"ok"},"status":"ok"}
 type Health struct {
-	// Checks What each dependency answered; a dependency that isn't used isn't listed.
-	//
-	// Example: {"database":"ok","redis":"ok"}
-	Checks *struct {
-		// Database `ok`, or why not.
-		//
-		// Example: ok
-		Database *HealthStatus `json:"database,omitempty"`
-
-		// Redis `ok`, or why not.
-		//
-		// Example: ok
-		Redis *HealthStatus `json:"redis,omitempty"`
-	} `json:"checks,omitempty"`
-
 	// Status `ok`, or why not.
 	//
 	// Example: ok
 	Status HealthStatus `json:"status"`
+
+	// Checks What each dependency answered; a dependency that isn't used isn't listed.
+	//
+	// Example: {"database":"ok","redis":"ok"}
+	Checks *HealthChecks `json:"checks,omitempty"`
+}
+
+// HealthChecks What each dependency answered; a dependency that isn't used isn't listed.
+//
+// Example: {"database":"ok","redis":"ok"}
+type HealthChecks struct {
+	// Database `ok`, or why not.
+	//
+	// Example: ok
+	Database *HealthStatus `json:"database,omitempty"`
+
+	// Redis `ok`, or why not.
+	//
+	// Example: ok
+	Redis *HealthStatus `json:"redis,omitempty"`
 }
 
 // HealthStatus `ok`, or why not.
@@ -250,10 +271,70 @@ type HealthStatus string
 // ruleHealthStatus is what the contract demands of a value of type HealthStatus.
 var ruleHealthStatus = binding.String{Enum: []string{"ok", "unavailable", "starting", "stopping"}}
 
+// Index Where to find what.
+//
+// Example: {"links":{"docs":"/docs","health":"/readyz","metrics":"/metrics","openapi":"/openapi.yaml"},"name":"High-Load Analytics API","version":"0.1.0"}
+type Index struct {
+	// Name The product's name.
+	//
+	// Example: High-Load Analytics API
+	Name string `json:"name"`
+
+	// Version The running version.
+	//
+	// Example: 0.1.0
+	Version string `json:"version"`
+
+	// Links Paths on this server.
+	//
+	// Example: {"docs":"/docs","health":"/readyz","metrics":"/metrics","openapi":"/openapi.yaml"}
+	Links IndexLinks `json:"links"`
+}
+
+// IndexLinks Paths on this server.
+//
+// Example: {"docs":"/docs","health":"/readyz","metrics":"/metrics","openapi":"/openapi.yaml"}
+type IndexLinks struct {
+	// Docs Documentation for people.
+	//
+	// Example: /docs
+	Docs string `json:"docs"`
+
+	// Health Readiness.
+	//
+	// Example: /readyz
+	Health string `json:"health"`
+
+	// Metrics Metrics for Prometheus.
+	//
+	// Example: /metrics
+	Metrics string `json:"metrics"`
+
+	// Openapi The contract.
+	//
+	// Example: /openapi.yaml
+	Openapi string `json:"openapi"`
+}
+
 // Problem Why a request failed (RFC 9457).
 //
 // Example: {"code":"validation_failed","detail":"1 value breaks the contract; see errors.","errors":[{"code":"minimum","detail":"must be at least 1","pointer":"/user_id"}],"status":422,"title":"The request breaks the contract","type":"/problems/validation_failed"}
 type Problem struct {
+	// Type Identifies the kind of problem; ends in `code`.
+	//
+	// Example: /problems/validation_failed
+	Type string `json:"type"`
+
+	// Title The kind of problem in words; the same for every problem of this type.
+	//
+	// Example: The request breaks the contract
+	Title string `json:"title"`
+
+	// Status The HTTP status code.
+	//
+	// Example: 422
+	Status int32 `json:"status"`
+
 	// Code The stable name of a kind of problem:
 	//
 	// * `invalid_json`: the body isn't JSON (400)
@@ -282,21 +363,6 @@ type Problem struct {
 	//
 	// Example: [{"code":"minimum","detail":"must be at least 1","pointer":"/user_id"}]
 	Errors *[]Violation `json:"errors,omitempty"`
-
-	// Status The HTTP status code.
-	//
-	// Example: 422
-	Status int32 `json:"status"`
-
-	// Title The kind of problem in words; the same for every problem of this type.
-	//
-	// Example: The request breaks the contract
-	Title string `json:"title"`
-
-	// Type Identifies the kind of problem; ends in `code`.
-	//
-	// Example: /problems/validation_failed
-	Type string `json:"type"`
 }
 
 // ProblemCode The stable name of a kind of problem:
@@ -342,6 +408,13 @@ var ruleReceiptStatus = binding.String{Enum: []string{"received"}}
 //
 // Example: {"code":"minimum","detail":"must be at least 1","pointer":"/user_id"}
 type Violation struct {
+	// Pointer Where: a JSON Pointer (RFC 6901) into the body, or `#path/name`, `#query/name`,
+	// `#header/name` for a parameter.
+	//
+	//
+	// Example: /user_id
+	Pointer string `json:"pointer"`
+
 	// Code The stable name of a broken rule. Named after the schema's keyword where there is one
 	// (`required`, `type`, `minimum`, `maximum`, `min_length`, `max_length`, `pattern`, `format`,
 	// `enum`, `max_properties`); the others are:
@@ -355,6 +428,7 @@ type Violation struct {
 	// * `number_out_of_range`: a number that can't be kept in full
 	// * `timestamp_in_future`: later than the clock allows
 	// * `timestamp_in_milliseconds`: looks like milliseconds; seconds are due
+	// * `not_storable`: the database can't hold it, for a reason that no other code names
 	//
 	//
 	// Example: minimum
@@ -364,13 +438,6 @@ type Violation struct {
 	//
 	// Example: must be at least 1
 	Detail string `json:"detail"`
-
-	// Pointer Where: a JSON Pointer (RFC 6901) into the body, or `#path/name`, `#query/name`,
-	// `#header/name` for a parameter.
-	//
-	//
-	// Example: /user_id
-	Pointer string `json:"pointer"`
 }
 
 // ViolationCode The stable name of a broken rule. Named after the schema's keyword where there is one
@@ -386,12 +453,13 @@ type Violation struct {
 // * `number_out_of_range`: a number that can't be kept in full
 // * `timestamp_in_future`: later than the clock allows
 // * `timestamp_in_milliseconds`: looks like milliseconds; seconds are due
+// * `not_storable`: the database can't hold it, for a reason that no other code names
 //
 // Example: minimum
 type ViolationCode string
 
 // ruleViolationCode is what the contract demands of a value of type ViolationCode.
-var ruleViolationCode = binding.String{Enum: []string{"required", "type", "minimum", "maximum", "min_length", "max_length", "pattern", "format", "enum", "max_properties", "unknown_field", "duplicate_field", "too_large", "too_deep", "nul_character", "lone_surrogate", "number_out_of_range", "timestamp_in_future", "timestamp_in_milliseconds"}}
+var ruleViolationCode = binding.String{Enum: []string{"required", "type", "minimum", "maximum", "min_length", "max_length", "pattern", "format", "enum", "max_properties", "unknown_field", "duplicate_field", "too_large", "too_deep", "nul_character", "lone_surrogate", "number_out_of_range", "timestamp_in_future", "timestamp_in_milliseconds", "not_storable"}}
 
 // BadRequest Why a request failed (RFC 9457).
 //
@@ -412,6 +480,11 @@ type Internal = Problem
 //
 // Example: {"code":"validation_failed","detail":"1 value breaks the contract; see errors.","errors":[{"code":"minimum","detail":"must be at least 1","pointer":"/user_id"}],"status":422,"title":"The request breaks the contract","type":"/problems/validation_failed"}
 type Invalid = Problem
+
+// MethodNotAllowed Why a request failed (RFC 9457).
+//
+// Example: {"code":"validation_failed","detail":"1 value breaks the contract; see errors.","errors":[{"code":"minimum","detail":"must be at least 1","pointer":"/user_id"}],"status":422,"title":"The request breaks the contract","type":"/problems/validation_failed"}
+type MethodNotAllowed = Problem
 
 // NotFound Why a request failed (RFC 9457).
 //
@@ -622,6 +695,15 @@ type InternalApplicationProblemPlusJSONResponse Problem
 
 type InvalidApplicationProblemPlusJSONResponse Problem
 
+type MethodNotAllowedResponseHeaders struct {
+	Allow string
+}
+type MethodNotAllowedApplicationProblemPlusJSONResponse struct {
+	Body Problem
+
+	Headers MethodNotAllowedResponseHeaders
+}
+
 type NotFoundApplicationProblemPlusJSONResponse Problem
 
 type RateLimitedResponseHeaders struct {
@@ -663,7 +745,7 @@ type SendEventResponseObject interface {
 type SendEvent202Response struct {
 	Body            Receipt
 	EventID         EventID
-	EventStatus     string
+	EventStatus     EventStatus
 	RateLimit       *string
 	RateLimitPolicy *string
 }
@@ -818,6 +900,9 @@ type StrictServerInterface interface {
 // StrictOptions says what the generated handlers leave to their user. All are
 // needed but Rules.
 type StrictOptions struct {
+	// Body refuses a body of another media type than the operation's, and returns
+	// what is to be read: decompressed and bounded. It is closed after use.
+	Body func(w http.ResponseWriter, r *http.Request, mediaType string) (io.ReadCloser, error)
 	// Rules adds the violations of rules that a schema can't state. It is called
 	// with every body that is JSON; fields that break the schema are unset in it.
 	Rules func(body any, violations []binding.Violation) []binding.Violation
@@ -844,8 +929,16 @@ func (sh *strictHandler) SendEvent(w http.ResponseWriter, r *http.Request, param
 	request := SendEventRequestObject{
 		Params: params,
 	}
+	body, err := sh.options.Body(w, r, "application/json")
+	if err != nil {
+		sh.options.RequestError(w, r, err)
+		return
+	}
 	request.Body = new(SendEventJSONRequestBody)
-	violations, err := binding.Body(r.Body, request.Body)
+	violations, err := binding.Body(body, request.Body)
+	if closeErr := body.Close(); err == nil {
+		err = closeErr
+	}
 	if err != nil {
 		sh.options.RequestError(w, r, err)
 		return

@@ -19,6 +19,12 @@ import (
 	openapi_types "github.com/oapi-codegen/runtime/types"
 )
 
+// Defines values for EventStatus.
+const (
+	EventStatusAccepted  EventStatus = "accepted"
+	EventStatusDuplicate EventStatus = "duplicate"
+)
+
 // Defines values for HealthStatus.
 const (
 	HealthStatusOk          HealthStatus = "ok"
@@ -45,30 +51,31 @@ const (
 
 // Defines values for ReceiptStatus.
 const (
-	Received ReceiptStatus = "received"
+	ReceiptStatusReceived ReceiptStatus = "received"
 )
 
 // Defines values for ViolationCode.
 const (
-	DuplicateField          ViolationCode = "duplicate_field"
-	Enum                    ViolationCode = "enum"
-	Format                  ViolationCode = "format"
-	LoneSurrogate           ViolationCode = "lone_surrogate"
-	MaxLength               ViolationCode = "max_length"
-	MaxProperties           ViolationCode = "max_properties"
-	Maximum                 ViolationCode = "maximum"
-	MinLength               ViolationCode = "min_length"
-	Minimum                 ViolationCode = "minimum"
-	NulCharacter            ViolationCode = "nul_character"
-	NumberOutOfRange        ViolationCode = "number_out_of_range"
-	Pattern                 ViolationCode = "pattern"
-	Required                ViolationCode = "required"
-	TimestampInFuture       ViolationCode = "timestamp_in_future"
-	TimestampInMilliseconds ViolationCode = "timestamp_in_milliseconds"
-	TooDeep                 ViolationCode = "too_deep"
-	TooLarge                ViolationCode = "too_large"
-	Type                    ViolationCode = "type"
-	UnknownField            ViolationCode = "unknown_field"
+	ViolationCodeDuplicateField          ViolationCode = "duplicate_field"
+	ViolationCodeEnum                    ViolationCode = "enum"
+	ViolationCodeFormat                  ViolationCode = "format"
+	ViolationCodeLoneSurrogate           ViolationCode = "lone_surrogate"
+	ViolationCodeMaxLength               ViolationCode = "max_length"
+	ViolationCodeMaxProperties           ViolationCode = "max_properties"
+	ViolationCodeMaximum                 ViolationCode = "maximum"
+	ViolationCodeMinLength               ViolationCode = "min_length"
+	ViolationCodeMinimum                 ViolationCode = "minimum"
+	ViolationCodeNotStorable             ViolationCode = "not_storable"
+	ViolationCodeNulCharacter            ViolationCode = "nul_character"
+	ViolationCodeNumberOutOfRange        ViolationCode = "number_out_of_range"
+	ViolationCodePattern                 ViolationCode = "pattern"
+	ViolationCodeRequired                ViolationCode = "required"
+	ViolationCodeTimestampInFuture       ViolationCode = "timestamp_in_future"
+	ViolationCodeTimestampInMilliseconds ViolationCode = "timestamp_in_milliseconds"
+	ViolationCodeTooDeep                 ViolationCode = "too_deep"
+	ViolationCodeTooLarge                ViolationCode = "too_large"
+	ViolationCodeType                    ViolationCode = "type"
+	ViolationCodeUnknownField            ViolationCode = "unknown_field"
 )
 
 // Event One thing that a user did.
@@ -118,6 +125,11 @@ type Event struct {
 // Example: 01890a5d-ac96-774b-bcce-b302099a8057
 type EventID = openapi_types.UUID
 
+// EventStatus `accepted` when the request stored the event, `duplicate` when it was there.
+//
+// Example: accepted
+type EventStatus string
+
 // EventType What kind of event: a letter or digit, then letters, digits and `_ . : -`.
 //
 // Example: purchase
@@ -146,22 +158,27 @@ type Health struct {
 	// Checks What each dependency answered; a dependency that isn't used isn't listed.
 	//
 	// Example: {"database":"ok","redis":"ok"}
-	Checks *struct {
-		// Database `ok`, or why not.
-		//
-		// Example: ok
-		Database *HealthStatus `json:"database,omitempty"`
-
-		// Redis `ok`, or why not.
-		//
-		// Example: ok
-		Redis *HealthStatus `json:"redis,omitempty"`
-	} `json:"checks,omitempty"`
+	Checks *HealthChecks `json:"checks,omitempty"`
 
 	// Status `ok`, or why not.
 	//
 	// Example: ok
 	Status HealthStatus `json:"status"`
+}
+
+// HealthChecks What each dependency answered; a dependency that isn't used isn't listed.
+//
+// Example: {"database":"ok","redis":"ok"}
+type HealthChecks struct {
+	// Database `ok`, or why not.
+	//
+	// Example: ok
+	Database *HealthStatus `json:"database,omitempty"`
+
+	// Redis `ok`, or why not.
+	//
+	// Example: ok
+	Redis *HealthStatus `json:"redis,omitempty"`
 }
 
 // HealthStatus `ok`, or why not.
@@ -174,27 +191,9 @@ type HealthStatus string
 // Example: {"links":{"docs":"/docs","health":"/readyz","metrics":"/metrics","openapi":"/openapi.yaml"},"name":"High-Load Analytics API","version":"0.1.0"}
 type Index struct {
 	// Links Paths on this server.
-	Links struct {
-		// Docs Documentation for people.
-		//
-		// Example: /docs
-		Docs string `json:"docs"`
-
-		// Health Readiness.
-		//
-		// Example: /readyz
-		Health string `json:"health"`
-
-		// Metrics Metrics for Prometheus.
-		//
-		// Example: /metrics
-		Metrics string `json:"metrics"`
-
-		// Openapi The contract.
-		//
-		// Example: /openapi.yaml
-		Openapi string `json:"openapi"`
-	} `json:"links"`
+	//
+	// Example: {"docs":"/docs","health":"/readyz","metrics":"/metrics","openapi":"/openapi.yaml"}
+	Links IndexLinks `json:"links"`
 
 	// Name The product's name.
 	//
@@ -205,6 +204,31 @@ type Index struct {
 	//
 	// Example: 0.1.0
 	Version string `json:"version"`
+}
+
+// IndexLinks Paths on this server.
+//
+// Example: {"docs":"/docs","health":"/readyz","metrics":"/metrics","openapi":"/openapi.yaml"}
+type IndexLinks struct {
+	// Docs Documentation for people.
+	//
+	// Example: /docs
+	Docs string `json:"docs"`
+
+	// Health Readiness.
+	//
+	// Example: /readyz
+	Health string `json:"health"`
+
+	// Metrics Metrics for Prometheus.
+	//
+	// Example: /metrics
+	Metrics string `json:"metrics"`
+
+	// Openapi The contract.
+	//
+	// Example: /openapi.yaml
+	Openapi string `json:"openapi"`
 }
 
 // Problem Why a request failed (RFC 9457).
@@ -306,6 +330,7 @@ type Violation struct {
 	// * `number_out_of_range`: a number that can't be kept in full
 	// * `timestamp_in_future`: later than the clock allows
 	// * `timestamp_in_milliseconds`: looks like milliseconds; seconds are due
+	// * `not_storable`: the database can't hold it, for a reason that no other code names
 	//
 	//
 	// Example: minimum
@@ -337,6 +362,7 @@ type Violation struct {
 // * `number_out_of_range`: a number that can't be kept in full
 // * `timestamp_in_future`: later than the clock allows
 // * `timestamp_in_milliseconds`: looks like milliseconds; seconds are due
+// * `not_storable`: the database can't hold it, for a reason that no other code names
 //
 // Example: minimum
 type ViolationCode string
@@ -1412,7 +1438,7 @@ func (r GetDocsAssetResponse) ContentType() string {
 // SendEventResponse202Headers the declared response headers of an HTTP 202 response for SendEvent
 type SendEventResponse202Headers struct {
 	EventID         EventID
-	EventStatus     string
+	EventStatus     EventStatus
 	RateLimit       *string
 	RateLimitPolicy *string
 }
@@ -2101,6 +2127,9 @@ func ParseGetIndexResponse(rsp *http.Response) (*GetIndexResponse, error) {
 		}
 		response.JSON200 = &dest
 
+	case rsp.StatusCode == 304:
+		break // No content-type
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest Internal
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -2127,6 +2156,9 @@ func ParseGetDocsResponse(rsp *http.Response) (*GetDocsResponse, error) {
 	}
 
 	switch {
+	case rsp.StatusCode == 304:
+		break // No content-type
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
 		var dest Internal
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -2278,7 +2310,7 @@ func ParseSendEventResponse(rsp *http.Response) (*SendEventResponse, error) {
 			headers.EventID = value
 		}
 		if values := rsp.Header.Values("Event-Status"); len(values) > 0 {
-			var value string
+			var value EventStatus
 			if err := runtime.BindStyledParameterWithOptions("simple", "Event-Status", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
 				return nil, err
 			}

@@ -53,32 +53,43 @@ func (q *Queries) ReclaimSlot(ctx context.Context, arg ReclaimSlotParams) (int32
 }
 
 const releaseSlot = `-- name: ReleaseSlot :exec
-UPDATE writer_slots SET expires_at = '-infinity' WHERE owner = $1 AND slot = $2
+UPDATE writer_slots SET expires_at = '-infinity' WHERE owner = $1
 `
 
-type ReleaseSlotParams struct {
-	Owner pgtype.UUID
-	Slot  int32
-}
-
-func (q *Queries) ReleaseSlot(ctx context.Context, arg ReleaseSlotParams) error {
-	_, err := q.db.Exec(ctx, releaseSlot, arg.Owner, arg.Slot)
+// The lowest possible time, so that the slot is the next to be taken.
+func (q *Queries) ReleaseSlot(ctx context.Context, owner pgtype.UUID) error {
+	_, err := q.db.Exec(ctx, releaseSlot, owner)
 	return err
 }
 
-const renewSlots = `-- name: RenewSlots :execrows
-UPDATE writer_slots SET expires_at = now() + make_interval(secs => $1) WHERE owner = $2
+const renewSlots = `-- name: RenewSlots :many
+UPDATE writer_slots SET expires_at = now() + make_interval(secs => $1)
+WHERE owner = ANY($2::uuid[]) AND expires_at > '-infinity'
+RETURNING owner
 `
 
 type RenewSlotsParams struct {
 	LeaseSeconds float64
-	Owner        pgtype.UUID
+	Owners       []pgtype.UUID
 }
 
-func (q *Queries) RenewSlots(ctx context.Context, arg RenewSlotsParams) (int64, error) {
-	result, err := q.db.Exec(ctx, renewSlots, arg.LeaseSeconds, arg.Owner)
+// Returns the owners that still had a slot. A slot that was given back stays so.
+func (q *Queries) RenewSlots(ctx context.Context, arg RenewSlotsParams) ([]pgtype.UUID, error) {
+	rows, err := q.db.Query(ctx, renewSlots, arg.LeaseSeconds, arg.Owners)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	return result.RowsAffected(), nil
+	defer rows.Close()
+	items := []pgtype.UUID{}
+	for rows.Next() {
+		var owner pgtype.UUID
+		if err := rows.Scan(&owner); err != nil {
+			return nil, err
+		}
+		items = append(items, owner)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }

@@ -1,29 +1,22 @@
 package ratelimit
 
-import (
-	"context"
-	"time"
-)
-
-// Policy says how much a client may do: Quota tokens per Window, all of them at
-// once if it likes; spent tokens come back evenly over the window.
-type Policy struct {
-	Quota  int           // tokens, at least 1
-	Window time.Duration // at least 1 ms
-}
-
-// Grant is a store's answer.
-type Grant struct {
-	Granted    int           // tokens taken, 0 to what was wanted
-	Remaining  int           // tokens left in the bucket
-	RetryAfter time.Duration // until one token is there, when none was granted; else 0
-	ResetAfter time.Duration // until the bucket is full again if nothing more is taken
-}
+import "context"
 
 // Store keeps the clients' buckets.
 type Store interface {
-	// Take takes as many tokens as there are, at most want (at least 1), from
-	// the bucket of key. It is atomic over everyone who uses the same store.
+	// Take takes as many tokens as there are, at most want, from the bucket of
+	// key; none unless there are at least need, so that a request which is
+	// refused doesn't pay. Both are brought into 1 to the policy's quota, and
+	// want to at least need. It is atomic over everyone who uses the same store.
 	// Errors match event.ErrUnavailable when a shared store doesn't answer.
-	Take(ctx context.Context, key string, policy Policy, want int) (Grant, error)
+	Take(ctx context.Context, key string, policy Policy, need, want int) (Grant, error)
+}
+
+// Observer hears what happened, for metrics. Its methods are called by many
+// goroutines and return at once.
+type Observer interface {
+	LimitDecided(allowed bool)
+	// SharedLimitsFailed is called when the shared store didn't answer in time or
+	// failed: for about a second each replica then limits on its own.
+	SharedLimitsFailed()
 }

@@ -20,6 +20,9 @@ type Reader interface {
 // Live holds the totals that replicas share. It is a copy of the record that may
 // lack anything: only what it calls complete may be answered from it.
 type Live interface {
+	// Publish merges new totals, each by maximum. It makes nothing complete.
+	Publish(ctx context.Context, totals []event.Total) error
+
 	// Count returns the sum of a type's totals. ok is false unless the type was
 	// filled since the holder last lost its data.
 	Count(ctx context.Context, eventType string) (count int64, ok bool, err error)

@@ -13,8 +13,12 @@ INSERT INTO writer_slots (slot, owner, expires_at)
 SELECT coalesce(max(slot), -1) + 1, @owner, now() + make_interval(secs => @lease_seconds) FROM writer_slots
 RETURNING slot;
 
--- name: RenewSlots :execrows
-UPDATE writer_slots SET expires_at = now() + make_interval(secs => @lease_seconds) WHERE owner = @owner;
+-- name: RenewSlots :many
+-- Returns the owners that still had a slot. A slot that was given back stays so.
+UPDATE writer_slots SET expires_at = now() + make_interval(secs => @lease_seconds)
+WHERE owner = ANY(@owners::uuid[]) AND expires_at > '-infinity'
+RETURNING owner;
 
 -- name: ReleaseSlot :exec
-UPDATE writer_slots SET expires_at = '-infinity' WHERE owner = @owner AND slot = @slot;
+-- The lowest possible time, so that the slot is the next to be taken.
+UPDATE writer_slots SET expires_at = '-infinity' WHERE owner = @owner;

@@ -12,13 +12,15 @@ INSERT INTO installation DEFAULT VALUES;
 -- The record: every accepted event once. The primary key is the event's
 -- identity, the per-user timeline index, and starts with the column that a
 -- distributed PostgreSQL would shard by. Partitions are made by
--- ensure_events_partition, a month each, when they are first needed.
+-- ensure_events_partition, a month each, when they are first needed. Types
+-- compare by bytes, whatever the database's language, so that they are listed
+-- in the same order everywhere.
 CREATE TABLE events (
     user_id     bigint      NOT NULL,
     occurred_at timestamptz NOT NULL,
     event_id    uuid        NOT NULL,
     received_at timestamptz NOT NULL,
-    event_type  text        NOT NULL,
+    event_type  text        COLLATE "C" NOT NULL,
     payload     jsonb,
     PRIMARY KEY (user_id, occurred_at, event_id)
 ) PARTITION BY RANGE (occurred_at);
@@ -29,7 +31,7 @@ CREATE INDEX events_event_type_occurred_at_idx ON events (event_type, occurred_a
 -- so that writers never wait for each other's rows; a count is the sum over
 -- slots. The fill factor leaves room for updates in place.
 CREATE TABLE event_counts (
-    event_type text        NOT NULL,
+    event_type text        COLLATE "C" NOT NULL,
     bucket     timestamptz NOT NULL,
     slot       integer     NOT NULL,
     count      bigint      NOT NULL,
@@ -38,7 +40,7 @@ CREATE TABLE event_counts (
 
 -- Events per type since the beginning.
 CREATE TABLE event_totals (
-    event_type text    NOT NULL,
+    event_type text    COLLATE "C" NOT NULL,
     slot       integer NOT NULL,
     count      bigint  NOT NULL,
     PRIMARY KEY (event_type, slot)

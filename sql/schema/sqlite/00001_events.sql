@@ -2,14 +2,15 @@
 
 -- The same tables as PostgreSQL's, without slots and partitions: there is one
 -- writer. Times are Unix seconds, received_at is Unix microseconds, identifiers
--- are 16 bytes, payloads are the JSON text as sent.
+-- are 16 bytes, payloads are the JSON text as sent; the check refuses what
+-- PostgreSQL's jsonb would refuse.
 CREATE TABLE events (
     user_id     INTEGER NOT NULL,
     occurred_at INTEGER NOT NULL,
     event_id    BLOB    NOT NULL,
     received_at INTEGER NOT NULL,
     event_type  TEXT    NOT NULL,
-    payload     TEXT,
+    payload     TEXT    CHECK (json_valid(payload)),
     PRIMARY KEY (user_id, occurred_at, event_id)
 ) WITHOUT ROWID;
 CREATE INDEX events_event_type_occurred_at_idx ON events (event_type, occurred_at);

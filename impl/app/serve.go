@@ -1,0 +1,246 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"runtime"
+	"sync"
+	"syscall"
+	"time"
+
+	"highload.example/analytics/impl/backend/memory"
+	"highload.example/analytics/impl/config"
+	"highload.example/analytics/impl/httpapi"
+	"highload.example/analytics/impl/ingest"
+	"highload.example/analytics/impl/observe"
+	"highload.example/analytics/impl/ratelimit"
+	"highload.example/analytics/impl/stats"
+)
+
+// headerTimeout is how long a client may take to send a request's header.
+const headerTimeout = 5 * time.Second
+
+// maxClients bounds how many clients' allowances are held in process.
+const maxClients = 100_000
+
+// serve runs the server until a signal, and returns the exit code.
+func (p *process) serve(settings *config.Settings) int {
+	c, err := settings.Resolve()
+	if err != nil {
+		return p.fail(exitFailure, err)
+	}
+	ctx, cancel := p.interruptible()
+	defer cancel()
+
+	// The port first: whoever started a second server by mistake should hear
+	// that, and not wait for a database.
+	listener, err := net.Listen("tcp", c.Addr)
+	if err != nil {
+		return p.fail(exitFailure, fmt.Errorf("ADDR: can't listen on %s: %w", c.Addr, rootCause(err)))
+	}
+	s, err := newServer(ctx, p, c, listener)
+	if err != nil {
+		_ = listener.Close() // the error that matters is the other one
+		if ctx.Err() != nil {
+			return p.fail(exitFailure, errors.New("interrupted before the start was complete"))
+		}
+		return p.fail(exitFailure, err)
+	}
+	cancel() // from here on signals are the server's
+	return s.run(p)
+}
+
+// rootCause drops the address that net's errors repeat.
+func rootCause(err error) error {
+	var system syscall.Errno
+	if errors.As(err, &system) {
+		return system
+	}
+	return err
+}
+
+// server is everything that runs.
+type server struct {
+	config     *config.Config
+	logger     *slog.Logger
+	deployment *deployment
+	health     *observe.Health
+	ingest     *ingest.Service
+	http       *http.Server
+	listener   net.Listener
+	background sync.WaitGroup
+	stopLoops  context.CancelFunc
+}
+
+// newServer builds the parts, innermost first. Nothing serves yet.
+func newServer(ctx context.Context, p *process, c *config.Config, listener net.Listener) (*server, error) {
+	var metrics *observe.Metrics // made below: its labels want the deployment's name
+	logger := newLogger(c, p.stderr, func() { metrics.LineSuppressed() })
+	name := "replica"
+	if c.Embedded() {
+		name = "embedded"
+	} else if c.RedisURL == "" {
+		name = "single replica"
+	}
+	metrics = observe.NewMetrics(observe.Build{Version: p.version, GoVersion: runtime.Version(), Deployment: name})
+	logger.Info("starting analytics", "version", p.version, "go", runtime.Version(), "deployment", name)
+
+	d, err := openDeployment(ctx, c, logger)
+	if err != nil {
+		return nil, err
+	}
+	s := &server{config: c, logger: logger, deployment: d, listener: listener}
+	s.health = observe.NewHealth(metrics, logger, d.dependencies()...)
+
+	counts := stats.New(stats.Config{Reader: d.store, Live: d.live, Observer: metrics, Logger: logger, Clock: time.Now})
+	s.ingest = ingest.New(ingest.Config{
+		Store: d.store, Counters: counts, Probe: d.store.Ping, Observer: metrics, Logger: logger, Writers: d.writers,
+		// Before the request's own deadline, so that the answer says why.
+		GiveUpAfter: c.RequestTimeout * 4 / 5,
+	})
+	metrics.Queue(func() (int, int) { load := s.ingest.Load(); return load.Items, load.Bytes })
+
+	handler, err := httpapi.New(httpapi.Config{
+		Ingest:         s.ingest,
+		Rules:          ingest.Rules{MaxFutureSkew: c.MaxFutureSkew, Clock: time.Now},
+		Counter:        counts,
+		Limiter:        newLimiter(c, d, metrics),
+		Health:         s.health,
+		Metrics:        metrics,
+		MetricsHandler: metrics.Handler(),
+		Logger:         logger,
+		Version:        p.version,
+		TrustedProxies: c.TrustedProxies,
+		RequestTimeout: c.RequestTimeout,
+	})
+	if err != nil {
+		return nil, errors.Join(err, s.ingest.Close(ctx), d.close())
+	}
+	s.http = &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: headerTimeout,
+		ReadTimeout:       c.BodyTimeout,
+		WriteTimeout:      c.BodyTimeout + c.RequestTimeout + 10*time.Second,
+		IdleTimeout:       2 * time.Minute,
+		// net/http reads 4 KiB more than this before it answers 431.
+		MaxHeaderBytes:               httpapi.MaxHeaderBytes - 4<<10,
+		DisableGeneralOptionsHandler: true, // OPTIONS * is answered like any unknown path
+		ErrorLog:                     slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
+	}
+
+	loops, stop := context.WithCancel(context.Background())
+	s.stopLoops = stop
+	s.background.Go(func() { counts.Run(loops) })
+	s.background.Go(func() { s.health.Run(loops) })
+	return s, nil
+}
+
+// newLimiter returns the rate limit, or nil when there is none.
+func newLimiter(c *config.Config, d *deployment, metrics *observe.Metrics) httpapi.Limiter {
+	if c.RateLimit == 0 {
+		return nil
+	}
+	return ratelimit.New(ratelimit.Config{
+		Policy:     ratelimit.Policy{Quota: c.RateLimit, Window: time.Minute},
+		Shared:     d.shared,
+		Local:      memory.NewLimits(time.Now, maxClients),
+		Clock:      time.Now,
+		MaxClients: maxClients,
+		Observer:   metrics,
+	})
+}
+
+// oneSignal is the time within which a repeated signal is the same one.
+const oneSignal = 200 * time.Millisecond
+
+// run serves until a signal or a failure, stops, and returns the exit code.
+func (s *server) run(p *process) int {
+	served := make(chan error, 1)
+	go func() { served <- s.http.Serve(s.listener) }()
+	s.health.SetPhase(observe.Serving)
+	p.banner(s)
+
+	var received os.Signal
+	select {
+	case received = <-p.signals:
+		s.logger.Info("stopping", "signal", received.String())
+	case err := <-served:
+		s.logger.Error("the listener failed", "error", err)
+	}
+	// A second signal means now. Some senders signal twice at once, the process
+	// and then its group (timeout(1) does): those are one.
+	ended := make(chan struct{})
+	defer close(ended)
+	first := time.Now()
+	go func() {
+		for {
+			select {
+			case again := <-p.signals:
+				if time.Since(first) < oneSignal {
+					continue
+				}
+				s.logger.Warn("stopping at once", "signal", again.String())
+				p.exit(exitFailure)
+			case <-ended:
+				return
+			}
+		}
+	}()
+	if err := s.stop(received == syscall.SIGTERM); err != nil {
+		return p.fail(exitFailure, fmt.Errorf("stopping: %w", err))
+	}
+	s.logger.Info("stopped")
+	if received == nil {
+		return exitFailure
+	}
+	return exitOK
+}
+
+// stop ends everything, outermost first. Nothing accepted is lost:
+//
+//  1. readiness turns 503, and answers ask to close their connections
+//  2. with gentle, load balancers get time to look elsewhere
+//  3. the listener closes, requests in flight finish
+//  4. the ingest writers commit what waits, and end
+//  5. the loops end
+//  6. the connections to Redis and the database close
+func (s *server) stop(gentle bool) error {
+	s.health.SetPhase(observe.Stopping)
+	if gentle && s.config.ShutdownDelay > 0 {
+		timer := time.NewTimer(s.config.ShutdownDelay)
+		<-timer.C
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), s.config.ShutdownTimeout)
+	defer cancel()
+	var errs []error
+	if err := s.http.Shutdown(ctx); err != nil {
+		errs = append(errs, fmt.Errorf("requests still in flight: %w", err), s.http.Close())
+	}
+	errs = append(errs, s.ingest.Close(ctx))
+	s.stopLoops()
+	s.background.Wait()
+	return errors.Join(append(errs, s.deployment.close())...)
+}
+
+// banner tells people where things are.
+func (p *process) banner(s *server) {
+	host, port, err := net.SplitHostPort(s.listener.Addr().String())
+	if ip := net.ParseIP(host); err != nil || ip == nil || ip.IsUnspecified() {
+		host = "localhost"
+	}
+	base := "http://" + net.JoinHostPort(host, port)
+	deployment := s.deployment.name
+	fmt.Fprintf(p.stdout, `analytics %s
+  deployment  %s
+  data        %s
+  API         %s
+  docs        %s/docs
+  metrics     %s/metrics
+`, p.version, deployment, s.deployment.where, base, base, base)
+	s.logger.Info("serving", "url", base)
+}

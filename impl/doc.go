@@ -1,0 +1,27 @@
+// Package impl holds the handwritten product. This is the way of an event
+// through it:
+//
+//  1. cmd/analytics hands over to app, which built the parts below and
+//     listens. net/http bounds the header's size and the time for it.
+//  2. httpapi/middleware.go measures the request and catches panics;
+//     httpapi/clients.go finds out who sent it; ratelimit decides, before
+//     anything of the body is read, mostly from tokens leased earlier.
+//  3. httpapi/router.go finds the operation. gen/api, generated from
+//     api/openapi.yaml, binds the parameters; httpapi/bodies.go bounds and
+//     decompresses the body; api/binding decodes it strictly and lists every
+//     violation of the schema.
+//  4. ingest/rules.go and ingest/payload.go add what a schema can't say.
+//     httpapi/convert.go turns the contract's event into event.Event.
+//  5. ingest/service.go puts it in a bounded queue. The request waits.
+//  6. ingest/writer.go takes whatever waits and has the backend store it:
+//     backend/postgres or backend/sqlite, one transaction that inserts what is
+//     new and counts what it inserted.
+//  7. stats publishes the new totals to backend/redis or backend/memory, so that
+//     the next question is answered without the database; its reconciler
+//     puts right what got lost on the way.
+//  8. ingest releases the request with the event's outcome, and httpapi/events.go
+//     answers 202. Whatever failed, httpapi/problem.go answers.
+//
+// Packages may import only in this direction, which architecture_test.go holds
+// them to: cmd → app → {httpapi, backend/*} → {ingest, stats, ratelimit} → event.
+package impl

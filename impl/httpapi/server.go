@@ -1,0 +1,119 @@
+// Package httpapi is the HTTP edge: it joins the handlers generated from
+// api/openapi.yaml to the rest of the product. A file per tag of the contract
+// holds the operations; problem.go alone knows which error is which status, and
+// convert.go alone knows both the contract's types and the product's.
+package httpapi
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"highload.example/analytics/api/binding"
+	"highload.example/analytics/gen/api"
+	"highload.example/analytics/impl/event"
+	"highload.example/analytics/impl/observe"
+	"highload.example/analytics/impl/ratelimit"
+)
+
+// Ingest takes events.
+type Ingest interface {
+	Submit(ctx context.Context, e event.Event) (event.Outcome, error)
+	Available() bool
+}
+
+// Rules are what the contract demands beyond its schemas.
+type Rules interface {
+	Check(e *event.Event, violations []event.Violation) []event.Violation
+}
+
+// Counter counts events.
+type Counter interface {
+	Count(ctx context.Context, eventType string) (int64, error)
+}
+
+// Limiter decides whether a client may go on.
+type Limiter interface {
+	Allow(ctx context.Context, key string, cost int) ratelimit.Decision
+}
+
+// Health reports what works.
+type Health interface {
+	Report() observe.Report
+	Phase() observe.Phase
+}
+
+// Metrics counts requests.
+type Metrics interface {
+	RequestStarted()
+	RequestDone(route, method string, status int, took time.Duration)
+}
+
+// Config says what the edge works with. All of it is needed but Limiter.
+type Config struct {
+	Ingest         Ingest
+	Rules          Rules
+	Counter        Counter
+	Limiter        Limiter // nil: no limit
+	Health         Health
+	Metrics        Metrics
+	MetricsHandler http.Handler
+	Logger         *slog.Logger
+	Version        string
+	TrustedProxies []netip.Prefix
+	RequestTimeout time.Duration // how long a request may wait for a dependency
+}
+
+// MaxBodyBytes bounds the body of a single event, before and after
+// decompression: the largest payload and generous room for the rest.
+const MaxBodyBytes = 128 << 10
+
+// MaxHeaderBytes bounds a request's header.
+const MaxHeaderBytes = 32 << 10
+
+// server carries what every operation needs. Each tag's operations are on a
+// type of their own, embedded here: together they are the contract's interface.
+type server struct {
+	eventOperations
+	statsOperations
+	healthOperations
+}
+
+var _ api.StrictServerInterface = (*server)(nil)
+
+// New returns the handler of everything that the contract describes.
+func New(config Config) (http.Handler, error) {
+	problems := &problems{logger: config.Logger}
+	handlers := &server{
+		eventOperations:  eventOperations{ingest: config.Ingest, rules: config.Rules, timeout: config.RequestTimeout},
+		statsOperations:  statsOperations{counter: config.Counter, timeout: config.RequestTimeout},
+		healthOperations: healthOperations{health: config.Health, ingest: config.Ingest},
+	}
+	strict := api.NewStrictHandler(handlers, api.StrictOptions{
+		Body: openBody,
+		Rules: func(body any, violations []binding.Violation) []binding.Violation {
+			return handlers.checkEvent(body, violations)
+		},
+		RequestError:  problems.write,
+		ResponseError: problems.write,
+	})
+
+	routes := newRouter(problems)
+	api.HandlerWithOptions(strict, api.StdHTTPServerOptions{
+		BaseRouter:       routes,
+		ErrorHandlerFunc: problems.write,
+	})
+	routes.HandleFunc("GET /metrics", config.MetricsHandler.ServeHTTP)
+	if err := registerDocumentation(routes, config.Version, problems); err != nil {
+		return nil, err
+	}
+	routes.complete()
+
+	var handler http.Handler = routes
+	if config.Limiter != nil {
+		handler = &limit{next: handler, limiter: config.Limiter, clients: newClients(config.TrustedProxies), problems: problems}
+	}
+	return &outermost{next: handler, problems: problems, metrics: config.Metrics, health: config.Health, logger: config.Logger}, nil
+}

@@ -1,0 +1,95 @@
+package testkit
+
+import (
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// The oldest versions that the product supports.
+const (
+	oldestPostgres = 15
+	oldestRedis    = 7
+)
+
+// howToInstall is what people on the usual systems need.
+const howToInstall = "install it: `apt-get install postgresql redis-server` on Debian and Ubuntu, `brew install postgresql@17 redis` on macOS"
+
+// findPostgres returns the directory of PostgreSQL's programs and their version:
+// on the PATH, where pg_config says, or where Debian, Homebrew and Postgres.app
+// put them; the newest first.
+func findPostgres() (bin, version string, err error) {
+	var dirs []string
+	if path, err := exec.LookPath("postgres"); err == nil {
+		dirs = append(dirs, filepath.Dir(path))
+	}
+	if out, err := exec.Command("pg_config", "--bindir").Output(); err == nil {
+		dirs = append(dirs, strings.TrimSpace(string(out)))
+	}
+	for _, pattern := range []string{
+		"/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin",
+		"/opt/homebrew/opt/postgresql@*/bin", "/usr/local/opt/postgresql@*/bin", "/opt/homebrew/opt/postgresql/bin",
+		"/Applications/Postgres.app/Contents/Versions/*/bin",
+	} {
+		found, err := filepath.Glob(pattern)
+		if err != nil {
+			return "", "", fmt.Errorf("looking for PostgreSQL: %w", err)
+		}
+		slices.Sort(found)
+		slices.Reverse(found)
+		dirs = append(dirs, found...)
+	}
+	seen := ""
+	for _, dir := range dirs {
+		version, major, err := versionOf(filepath.Join(dir, "postgres"))
+		if err != nil {
+			continue // not there, or not a program of this machine
+		}
+		if _, err := exec.LookPath(filepath.Join(dir, "initdb")); err == nil && major >= oldestPostgres {
+			return dir, version, nil
+		}
+		seen = fmt.Sprintf(" (found only %s in %s)", version, dir)
+	}
+	return "", "", fmt.Errorf("PostgreSQL %d or newer is not installed%s; %s", oldestPostgres, seen, howToInstall)
+}
+
+// findRedis returns the Redis server's program and its version.
+func findRedis() (program, version string, err error) {
+	seen := ""
+	for _, name := range []string{"redis-server", "/opt/homebrew/bin/redis-server", "/usr/local/bin/redis-server"} {
+		path, err := exec.LookPath(name)
+		if err != nil {
+			continue
+		}
+		version, major, err := versionOf(path)
+		if err == nil && major >= oldestRedis {
+			return path, version, nil
+		}
+		seen = fmt.Sprintf(" (found only %s)", version)
+	}
+	return "", "", fmt.Errorf("Redis %d or newer is not installed%s; %s", oldestRedis, seen, howToInstall)
+}
+
+func versionOf(program string) (version string, major int, err error) {
+	out, err := exec.Command(program, "--version").Output()
+	if err != nil {
+		return "", 0, fmt.Errorf("asking %s for its version: %w", program, err)
+	}
+	return parseVersion(string(out))
+}
+
+var versionForm = regexp.MustCompile(`(?:v=|\) )(\d+)((?:\.\d+)*)`)
+
+// parseVersion reads what `postgres --version` and `redis-server --version` print.
+func parseVersion(printed string) (version string, major int, err error) {
+	m := versionForm.FindStringSubmatch(printed)
+	if m == nil {
+		return "", 0, fmt.Errorf("no version in %q", strings.TrimSpace(printed))
+	}
+	major, err = strconv.Atoi(m[1])
+	return m[1] + m[2], major, err
+}

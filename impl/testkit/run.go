@@ -1,0 +1,63 @@
+package testkit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"syscall"
+	"time"
+)
+
+// RunWithServers starts one PostgreSQL and one Redis, runs the command with their
+// URLs in its environment, stops them, and returns the command's exit code.
+// Signals go on to the command; the servers end when it has.
+func RunWithServers(stderr io.Writer, command []string) int {
+	started := time.Now()
+	postgres, err := newPostgres()
+	if err != nil {
+		fmt.Fprintln(stderr, "with-servers:", err)
+		return 1
+	}
+	defer postgres.remove()
+	redis, err := newRedis()
+	if err != nil {
+		fmt.Fprintln(stderr, "with-servers:", err)
+		return 1
+	}
+	defer redis.remove()
+	fmt.Fprintf(stderr, "with-servers: PostgreSQL %s on port %d and Redis %s on port %d, started in %s\n",
+		postgres.version, postgres.port, redis.version, redis.port, time.Since(started).Round(time.Millisecond))
+
+	child := exec.CommandContext(context.Background(), command[0], command[1:]...)
+	child.Stdin, child.Stdout, child.Stderr = os.Stdin, os.Stdout, os.Stderr
+	child.Env = append(os.Environ(), EnvPostgres+"="+postgres.url, EnvRedis+"="+redis.url)
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	defer signal.Stop(signals)
+	if err := child.Start(); err != nil {
+		fmt.Fprintln(stderr, "with-servers:", err)
+		return 127
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- child.Wait() }()
+	for {
+		select {
+		case s := <-signals:
+			_ = child.Process.Signal(s) // it may have ended this moment
+		case err := <-ended:
+			var exit *exec.ExitError
+			if err != nil && !errors.As(err, &exit) {
+				fmt.Fprintln(stderr, "with-servers:", err)
+				return 1
+			}
+			if code := child.ProcessState.ExitCode(); code >= 0 {
+				return code
+			}
+			return 1 // a signal ended it
+		}
+	}
+}

@@ -1,0 +1,144 @@
+package testkit
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// supervisor is a shell that runs a server and outlives us just long enough to
+// end it: its standard input is a pipe that we hold, and when the pipe closes,
+// because we said so or because we are gone, however we went, it stops the
+// server and deletes its directory. It works wherever there is a shell.
+//
+//	$1 the directory, $2 the signal that stops the server, then the server
+//
+// Descriptor 3 carries the server's pid to us. A line on standard input says to
+// keep the directory.
+const supervisor = `
+dir=$1 signal=$2
+shift 2
+"$@" </dev/null 3>&- &
+pid=$!
+echo "$pid" >&3
+exec 3>&-
+keep=
+read -r keep
+kill -s "$signal" "$pid" 2>/dev/null
+( sleep 10; kill -s KILL "$pid" ) >/dev/null 2>&1 &
+watchdog=$!
+wait "$pid" 2>/dev/null
+kill "$watchdog" 2>/dev/null
+[ -n "$keep" ] || rm -rf "$dir"
+`
+
+// child is a server under its supervisor.
+type child struct {
+	supervisor *exec.Cmd
+	hold       io.WriteCloser // the pipe whose end is the server's
+	pid        int            // the server's own
+}
+
+// account is who a server runs as; nil means us.
+type account struct{ uid, gid uint32 }
+
+// supervise starts a server whose output goes to logFile.
+func supervise(dir, stopSignal, logFile string, as *account, command ...string) (*child, error) {
+	output, err := os.OpenFile(logFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("opening the server's log: %w", err)
+	}
+	defer output.Close()
+	pids, pidWriter, err := os.Pipe()
+	if err != nil {
+		return nil, fmt.Errorf("making a pipe: %w", err)
+	}
+	defer pids.Close()
+	defer pidWriter.Close()
+
+	shell := exec.Command("/bin/sh", append([]string{"-c", supervisor, "supervisor", dir, stopSignal}, command...)...)
+	shell.Dir = dir
+	shell.Stdout, shell.Stderr = output, output
+	shell.ExtraFiles = []*os.File{pidWriter}
+	// Ctrl-C reaches a terminal's whole process group: servers get theirs from
+	// the pipe, when we are done.
+	shell.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if as != nil {
+		shell.SysProcAttr.Credential = &syscall.Credential{Uid: as.uid, Gid: as.gid}
+	}
+	hold, err := shell.StdinPipe()
+	if err != nil {
+		return nil, fmt.Errorf("making a pipe: %w", err)
+	}
+	if err := shell.Start(); err != nil {
+		return nil, fmt.Errorf("starting %s: %w", command[0], err)
+	}
+	pidWriter.Close() // or the read below would wait for ourselves
+	c := &child{supervisor: shell, hold: hold}
+	line, err := bufio.NewReader(pids).ReadString('\n')
+	if err == nil {
+		c.pid, err = strconv.Atoi(strings.TrimSpace(line))
+	}
+	if err != nil {
+		c.end(false)
+		return nil, fmt.Errorf("starting %s: %w", command[0], err)
+	}
+	return c, nil
+}
+
+// end stops the server and waits until it is gone. With keep its directory stays.
+func (c *child) end(keep bool) {
+	if keep {
+		_, _ = io.WriteString(c.hold, "keep\n") // fails only when the shell is gone, and then nothing is deleted
+	}
+	_ = c.hold.Close()
+	_ = c.supervisor.Wait() // its exit code is that of the last kill: it says nothing
+}
+
+// family returns the server's pid and those of its children.
+func (c *child) family() []int {
+	pids := []int{c.pid}
+	out, err := exec.Command("pgrep", "-P", strconv.Itoa(c.pid)).Output()
+	if err != nil {
+		return pids // no children
+	}
+	for field := range strings.FieldsSeq(string(out)) {
+		if pid, err := strconv.Atoi(field); err == nil {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+// signal sends a signal to the server and its children, the server first: a
+// postmaster that is stopped makes no more children.
+func (c *child) signal(s syscall.Signal) error {
+	if err := syscall.Kill(c.pid, s); err != nil {
+		return fmt.Errorf("signalling %d: %w", c.pid, err)
+	}
+	for _, pid := range c.family()[1:] {
+		if err := syscall.Kill(pid, s); err != nil && !errors.Is(err, syscall.ESRCH) {
+			return fmt.Errorf("signalling %d: %w", pid, err)
+		}
+	}
+	return nil
+}
+
+// gone reports whether none of the processes is left.
+func gone(pids []int) bool {
+	return poll(20*time.Second, func() bool {
+		for _, pid := range pids {
+			if !errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
+				return false
+			}
+		}
+		return true
+	})
+}
