@@ -39,7 +39,7 @@ func (p *process) serve(settings *config.Settings) int {
 
 	// The port first: whoever started a second server by mistake should hear
 	// that, and not wait for a database.
-	listener, err := net.Listen("tcp", c.Addr)
+	listener, err := listen(ctx, c.Addr)
 	if err != nil {
 		return p.fail(exitFailure, fmt.Errorf("ADDR: can't listen on %s: %w", c.Addr, rootCause(err)))
 	}
@@ -72,13 +72,13 @@ type server struct {
 	health     *observe.Health
 	ingest     *ingest.Service
 	http       *http.Server
-	listener   net.Listener
+	listener   *drainable
 	background sync.WaitGroup
 	stopLoops  context.CancelFunc
 }
 
 // newServer builds the parts, innermost first. Nothing serves yet.
-func newServer(ctx context.Context, p *process, c *config.Config, listener net.Listener) (*server, error) {
+func newServer(ctx context.Context, p *process, c *config.Config, listener *drainable) (*server, error) {
 	var metrics *observe.Metrics // made below: its labels want the deployment's name
 	logger := newLogger(c, p.stderr, func() { metrics.LineSuppressed() })
 	name := "replica"
@@ -127,6 +127,7 @@ func newServer(ctx context.Context, p *process, c *config.Config, listener net.L
 		ReadTimeout:       c.BodyTimeout,
 		WriteTimeout:      c.BodyTimeout + c.RequestTimeout + 10*time.Second,
 		IdleTimeout:       2 * time.Minute,
+		ConnState:         listener.connState,
 		// net/http reads 4 KiB more than this before it answers 431.
 		MaxHeaderBytes:               httpapi.MaxHeaderBytes - 4<<10,
 		DisableGeneralOptionsHandler: true, // OPTIONS * is answered like any unknown path
@@ -205,10 +206,11 @@ func (s *server) run(p *process) int {
 //
 //  1. readiness turns 503, and answers ask to close their connections
 //  2. with gentle, load balancers get time to look elsewhere
-//  3. the listener closes, requests in flight finish
-//  4. the ingest writers commit what waits, and end
-//  5. the loops end
-//  6. the connections to Redis and the database close
+//  3. the listener takes what has arrived and closes
+//  4. requests in flight finish
+//  5. the ingest writers commit what waits, and end
+//  6. the loops end
+//  7. the connections to Redis and the database close
 func (s *server) stop(gentle bool) error {
 	s.health.SetPhase(observe.Stopping)
 	if gentle && s.config.ShutdownDelay > 0 {
@@ -217,7 +219,7 @@ func (s *server) stop(gentle bool) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), s.config.ShutdownTimeout)
 	defer cancel()
-	var errs []error
+	errs := []error{s.listener.drain(ctx)}
 	if err := s.http.Shutdown(ctx); err != nil {
 		errs = append(errs, fmt.Errorf("requests still in flight: %w", err), s.http.Close())
 	}

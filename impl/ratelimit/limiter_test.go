@@ -492,9 +492,10 @@ func TestIdleClientsAreForgotten(t *testing.T) {
 
 func TestConcurrentClients(t *testing.T) {
 	t.Parallel()
-	shared := memory.NewLimits(time.Now, 1000)
+	clock := testkit.NewClock(t0)
+	shared := memory.NewLimits(clock.Now, 1000)
 	p := ratelimit.Policy{Quota: 300, Window: 24 * time.Hour}
-	all := replicas(3, p, shared, time.Now)
+	all := replicas(3, p, shared, clock.Now)
 	var (
 		wg      sync.WaitGroup
 		allowed [4]atomic.Int64

@@ -71,9 +71,9 @@ test("the documentation page", async (t) => {
     }
 
     // Every other part of the page is drawn too before the watch has its say.
-    for (const closed of await page.locator(".opblock:not(.is-open) .opblock-summary-control").all()) {
-      await closed.evaluate((button) => button.click());
-    }
+    await page
+      .locator(".opblock:not(.is-open) .opblock-summary-control")
+      .evaluateAll((folded) => folded.forEach((button) => button.click()));
     await page.waitForFunction(() => document.querySelector(".opblock:not(.is-open)") === null);
     await settle(page);
     assert.deepEqual(complaints, []);

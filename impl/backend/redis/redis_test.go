@@ -113,13 +113,14 @@ func TestSharedLimit(t *testing.T) {
 	t.Parallel()
 	url := testkit.Redis(t)
 	p := ratelimit.Policy{Quota: 1500, Window: 24 * time.Hour}
+	clock := testkit.NewClock(time.Now()) // stands, so that no lease is too old on a slow machine
 	var (
 		wg      sync.WaitGroup
 		allowed atomic.Int64
 	)
 	for range 2 {
 		l := ratelimit.New(ratelimit.Config{
-			Policy: p, Shared: open(t, url).Limits(), Local: memory.NewLimits(time.Now, 10), Clock: time.Now,
+			Policy: p, Shared: open(t, url).Limits(), Local: memory.NewLimits(clock.Now, 10), Clock: clock.Now,
 			SharedTimeout: 10 * time.Second, // a slow machine is no outage here
 		})
 		for range 4 {
