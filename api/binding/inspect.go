@@ -59,13 +59,11 @@ func (d *Decoder) inspect(v jsontext.Value) {
 
 // nextToken reads a scalar as its text, or one bracket.
 func nextToken(tokens *jsontext.Decoder) (text []byte, opens, closes bool, err error) {
-	switch tokens.PeekKind() {
-	case '{', '[':
+	kind := tokens.PeekKind()
+	opens, closes = kind == '{' || kind == '[', kind == '}' || kind == ']'
+	if opens || closes {
 		_, err = tokens.ReadToken()
-		return nil, true, false, err
-	case '}', ']':
-		_, err = tokens.ReadToken()
-		return nil, false, true, err
+		return nil, opens, closes, err
 	}
 	text, err = tokens.ReadValue()
 	return text, false, false, err

@@ -161,8 +161,10 @@ func TestBadInputOverASocket(t *testing.T) {
 		{name: "a urn", body: with("{", `{"event_id":"urn:uuid:01890a5d-ac96-774b-bcce-b302099a8057",`), status: 422, code: "validation_failed", errors: []string{"/event_id format"}},
 		{name: "the nil id", body: with("{", `{"event_id":"00000000-0000-0000-0000-000000000000",`), status: 422, code: "validation_failed", errors: []string{"/event_id format"}},
 		{name: "a bad Idempotency-Key", body: login, header: []string{"Idempotency-Key", "abc"}, status: 422, code: "validation_failed", errors: []string{"#header/Idempotency-Key format"}},
-		{name: "everything wrong at once", body: `{"user_id":"x","timestamp":1690000000000,"payload":{"a":1e999},"more":[]}`, status: 422, code: "validation_failed",
-			errors: []string{"/event_type required", "/more unknown_field", "/payload/a number_out_of_range", "/timestamp timestamp_in_milliseconds", "/user_id type"}},
+		{
+			name: "everything wrong at once", body: `{"user_id":"x","timestamp":1690000000000,"payload":{"a":1e999},"more":[]}`, status: 422, code: "validation_failed",
+			errors: []string{"/event_type required", "/more unknown_field", "/payload/a number_out_of_range", "/timestamp timestamp_in_milliseconds", "/user_id type"},
+		},
 	}
 	onEach(t, func(t *testing.T, s *server) {
 		for _, r := range requests {

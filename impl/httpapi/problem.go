@@ -55,8 +55,7 @@ func (p *problems) write(w http.ResponseWriter, r *http.Request, err error) {
 	if retryAfter > 0 {
 		header.Set("Retry-After", strconv.Itoa(retryAfter))
 	}
-	switch problem.Code {
-	case api.ProblemCodeRequestTimeout, api.ProblemCodeContentTooLarge:
+	if problem.Code == api.ProblemCodeRequestTimeout || problem.Code == api.ProblemCodeContentTooLarge {
 		// What is left of the body would be taken for the next request.
 		header.Set("Connection", "close")
 	}

@@ -90,7 +90,8 @@ func (s *Service) Count(ctx context.Context, eventType string) (int64, error) {
 	// A type without events is not filled: anyone can ask for any name, and what
 	// they make up must not take memory.
 	if len(totals) > 0 && !s.paused() {
-		s.onLive(ctx, func(ctx context.Context) error { return s.config.Live.Fill(ctx, eventType, totals) })
+		// A failure is observed in onLive; the answer is known without it.
+		_ = s.onLive(ctx, func(ctx context.Context) error { return s.config.Live.Fill(ctx, eventType, totals) })
 	}
 	return sum(totals), nil
 }
@@ -109,11 +110,11 @@ func (s *Service) liveCount(ctx context.Context, eventType string) (n int64, ok 
 	if suspect || s.paused() {
 		return 0, false
 	}
-	s.onLive(ctx, func(ctx context.Context) (err error) {
+	err := s.onLive(ctx, func(ctx context.Context) (err error) {
 		n, ok, err = s.config.Live.Count(ctx, eventType)
 		return err
 	})
-	return n, ok
+	return n, ok && err == nil
 }
 
 // Publish merges new totals into the live ones; it is what the ingest writers

@@ -102,10 +102,12 @@ func newPostgres() (*Server, error) {
 	s := &Server{dir: dir, version: version, kind: kind{
 		name: "PostgreSQL", stopSignal: "QUIT", as: as,
 		command: func(dir string, port int) []string {
-			return []string{filepath.Join(bin, "postgres"), "-D", filepath.Join(dir, "data"), "-p", strconv.Itoa(port),
+			return []string{
+				filepath.Join(bin, "postgres"), "-D", filepath.Join(dir, "data"), "-p", strconv.Itoa(port),
 				"-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=",
 				"-c", "fsync=off", "-c", "full_page_writes=off", "-c", "max_connections=300", "-c", "shared_buffers=64MB",
-				"-c", "timezone=Asia/Kathmandu", "-c", "log_min_messages=error"}
+				"-c", "timezone=Asia/Kathmandu", "-c", "log_min_messages=error",
+			}
 		},
 		ready: func(port int) error { return execute(postgresURL(port), "SELECT 1") },
 	}}

@@ -97,8 +97,10 @@ func newRedis(args ...string) (*Server, error) {
 	s := &Server{dir: dir, version: version, kind: kind{
 		name: "Redis", stopSignal: "TERM",
 		command: func(dir string, port int) []string {
-			return append([]string{program, "--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--dir", dir,
-				"--save", "", "--appendonly", "no", "--databases", strconv.Itoa(redisDatabases)}, args...)
+			return append([]string{
+				program, "--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--dir", dir,
+				"--save", "", "--appendonly", "no", "--databases", strconv.Itoa(redisDatabases),
+			}, args...)
 		},
 		ready: pingRedis,
 	}}

@@ -21,7 +21,7 @@ func dialer(options *goredis.UniversalOptions) func(ctx context.Context, network
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		conn, err := dial(ctx, network, address)
 		if err != nil {
-			return undialed{err}, nil
+			return undialed{err}, nil //nolint:nilerr // the error is in the connection
 		}
 		return conn, nil
 	}
