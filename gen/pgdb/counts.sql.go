@@ -9,35 +9,6 @@ import (
 	"context"
 )
 
-const totalsOfType = `-- name: TotalsOfType :many
-SELECT slot, count FROM event_totals WHERE event_type = $1 ORDER BY slot
-`
-
-type TotalsOfTypeRow struct {
-	Slot  int32
-	Count int64
-}
-
-func (q *Queries) TotalsOfType(ctx context.Context, eventType string) ([]TotalsOfTypeRow, error) {
-	rows, err := q.db.Query(ctx, totalsOfType, eventType)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	items := []TotalsOfTypeRow{}
-	for rows.Next() {
-		var i TotalsOfTypeRow
-		if err := rows.Scan(&i.Slot, &i.Count); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
 const totalsOfTypes = `-- name: TotalsOfTypes :many
 SELECT event_type, slot, count FROM event_totals WHERE event_type = ANY($1::text[]) ORDER BY event_type, slot
 `

@@ -44,17 +44,6 @@ func (q *Queries) AddTotal(ctx context.Context, arg AddTotalParams) (int64, erro
 	return count, err
 }
 
-const totalOfType = `-- name: TotalOfType :one
-SELECT count FROM event_totals WHERE event_type = ?
-`
-
-func (q *Queries) TotalOfType(ctx context.Context, eventType string) (int64, error) {
-	row := q.queryRow(ctx, q.totalOfTypeStmt, totalOfType, eventType)
-	var count int64
-	err := row.Scan(&count)
-	return count, err
-}
-
 const totalsOfTypes = `-- name: TotalsOfTypes :many
 SELECT event_type, count FROM event_totals WHERE event_type IN (/*SLICE:event_types*/?) ORDER BY event_type
 `

@@ -33,9 +33,6 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.insertEventStmt, err = db.PrepareContext(ctx, insertEvent); err != nil {
 		return nil, fmt.Errorf("error preparing query InsertEvent: %w", err)
 	}
-	if q.totalOfTypeStmt, err = db.PrepareContext(ctx, totalOfType); err != nil {
-		return nil, fmt.Errorf("error preparing query TotalOfType: %w", err)
-	}
 	if q.totalsOfTypesStmt, err = db.PrepareContext(ctx, totalsOfTypes); err != nil {
 		return nil, fmt.Errorf("error preparing query TotalsOfTypes: %w", err)
 	}
@@ -60,11 +57,6 @@ func (q *Queries) Close() error {
 	if q.insertEventStmt != nil {
 		if cerr := q.insertEventStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing insertEventStmt: %w", cerr)
-		}
-	}
-	if q.totalOfTypeStmt != nil {
-		if cerr := q.totalOfTypeStmt.Close(); cerr != nil {
-			err = fmt.Errorf("error closing totalOfTypeStmt: %w", cerr)
 		}
 	}
 	if q.totalsOfTypesStmt != nil {
@@ -119,7 +111,6 @@ type Queries struct {
 	addCountStmt      *sql.Stmt
 	addTotalStmt      *sql.Stmt
 	insertEventStmt   *sql.Stmt
-	totalOfTypeStmt   *sql.Stmt
 	totalsOfTypesStmt *sql.Stmt
 	typesAfterStmt    *sql.Stmt
 }
@@ -131,7 +122,6 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 		addCountStmt:      q.addCountStmt,
 		addTotalStmt:      q.addTotalStmt,
 		insertEventStmt:   q.insertEventStmt,
-		totalOfTypeStmt:   q.totalOfTypeStmt,
 		totalsOfTypesStmt: q.totalsOfTypesStmt,
 		typesAfterStmt:    q.typesAfterStmt,
 	}

@@ -125,8 +125,8 @@ func waitForPostgres(ctx context.Context, c *config.Config, logger *slog.Logger)
 			return struct{}{}, nil
 		}
 		last = err
-		if !errors.Is(err, event.ErrUnavailable) && !errors.Is(err, context.DeadlineExceeded) {
-			return struct{}{}, backoff.Permanent(err) // a wrong password gets no better
+		if errors.Is(err, postgres.ErrLogin) || !errors.Is(err, event.ErrUnavailable) {
+			return struct{}{}, backoff.Permanent(err) // waiting makes no password right
 		}
 		logger.Warn("waiting for PostgreSQL", "for_at_most", c.StartupTimeout.String(), "error", err)
 		return struct{}{}, err

@@ -1,6 +1,3 @@
--- name: TotalsOfType :many
-SELECT slot, count FROM event_totals WHERE event_type = @event_type ORDER BY slot;
-
 -- name: TotalsOfTypes :many
 SELECT event_type, slot, count FROM event_totals WHERE event_type = ANY(@event_types::text[]) ORDER BY event_type, slot;
 

@@ -7,9 +7,6 @@ INSERT INTO event_totals (event_type, count) VALUES (?, ?)
 ON CONFLICT (event_type) DO UPDATE SET count = event_totals.count + excluded.count
 RETURNING count;
 
--- name: TotalOfType :one
-SELECT count FROM event_totals WHERE event_type = ?;
-
 -- name: TotalsOfTypes :many
 SELECT event_type, count FROM event_totals WHERE event_type IN (sqlc.slice('event_types')) ORDER BY event_type;
 
