@@ -63,6 +63,7 @@ var rules = []rule{
 	{of: "impl/backend/redis", never: []string{module + "/gen/...", module + "/impl/backend/...", module + "/impl/httpapi/...", module + "/impl/app"}},
 	{of: "impl/backend/memory", never: []string{module + "/gen/...", module + "/impl/backend/...", module + "/impl/httpapi/...", module + "/impl/app"}},
 	{of: "impl/observe", never: []string{module + "/gen/...", module + "/impl/backend/...", module + "/impl/httpapi/...", module + "/impl/app"}},
+	{of: "impl/contract", never: []string{module + "/impl/...", module + "/gen/..."}},
 	{of: "impl/config", never: []string{module + "/..."}},
 	{of: "gen/...", never: []string{module + "/impl/..."}},
 	{of: "api/...", never: []string{module + "/impl/...", module + "/gen/..."}},

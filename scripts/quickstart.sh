@@ -10,7 +10,11 @@ server=
 # a process group of their own, and the group gets the signal.
 cleanup() {
   [ -z "$server" ] || kill -TERM -- "-$server" 2>/dev/null || true
-  [ -z "$server" ] || wait "$server" 2>/dev/null || true
+  # The server outlives `go run` by its shutdown delay.
+  for _ in $(seq 300); do
+    [ -n "$server" ] && kill -0 -- "-$server" 2>/dev/null || break
+    read -rt 0.1 <> <(:) || true
+  done
   rm -rf "$work"
 }
 trap cleanup EXIT
@@ -19,8 +23,10 @@ if curl -s -o /dev/null http://localhost:8000/; then
   echo "quickstart: something listens on port 8000 already; stop it first" >&2
   exit 1
 fi
+# What `go run` builds is deleted with the rest: killed, it leaves it behind.
+mkdir "$work/tmp"
 set -m
-DATA_DIR="$work/data" go run ./cmd/analytics >"$work/out" 2>"$work/err" &
+GOTMPDIR="$work/tmp" DATA_DIR="$work/data" go run ./cmd/analytics >"$work/out" 2>"$work/err" &
 server=$!
 set +m
 

@@ -57,7 +57,6 @@ const (
 // Defines values for ViolationCode.
 const (
 	ViolationCodeDuplicateField          ViolationCode = "duplicate_field"
-	ViolationCodeEnum                    ViolationCode = "enum"
 	ViolationCodeFormat                  ViolationCode = "format"
 	ViolationCodeLoneSurrogate           ViolationCode = "lone_surrogate"
 	ViolationCodeMaxLength               ViolationCode = "max_length"
@@ -273,7 +272,7 @@ var ruleHealthStatus = binding.String{Enum: []string{"ok", "unavailable", "start
 
 // Index Where to find what.
 //
-// Example: {"links":{"docs":"/docs","health":"/readyz","metrics":"/metrics","openapi":"/openapi.yaml"},"name":"High-Load Analytics API","version":"0.1.0"}
+// Example: {"links":{"docs":"/docs","health":"/readyz","metrics":"/metrics","openapi":"/openapi.yaml","problems":"/problems"},"name":"High-Load Analytics API","version":"0.1.0"}
 type Index struct {
 	// Name The product's name.
 	//
@@ -287,13 +286,13 @@ type Index struct {
 
 	// Links Paths on this server.
 	//
-	// Example: {"docs":"/docs","health":"/readyz","metrics":"/metrics","openapi":"/openapi.yaml"}
+	// Example: {"docs":"/docs","health":"/readyz","metrics":"/metrics","openapi":"/openapi.yaml","problems":"/problems"}
 	Links IndexLinks `json:"links"`
 }
 
 // IndexLinks Paths on this server.
 //
-// Example: {"docs":"/docs","health":"/readyz","metrics":"/metrics","openapi":"/openapi.yaml"}
+// Example: {"docs":"/docs","health":"/readyz","metrics":"/metrics","openapi":"/openapi.yaml","problems":"/problems"}
 type IndexLinks struct {
 	// Docs Documentation for people.
 	//
@@ -314,6 +313,11 @@ type IndexLinks struct {
 	//
 	// Example: /openapi.yaml
 	Openapi string `json:"openapi"`
+
+	// Problems Every kind of problem.
+	//
+	// Example: /problems
+	Problems string `json:"problems"`
 }
 
 // Problem Why a request failed (RFC 9457).
@@ -335,21 +339,7 @@ type Problem struct {
 	// Example: 422
 	Status int32 `json:"status"`
 
-	// Code The stable name of a kind of problem:
-	//
-	// * `invalid_json`: the body isn't JSON (400)
-	// * `invalid_encoding`: the body isn't what its `Content-Encoding` says (400)
-	// * `not_found`: there is nothing at this path (404)
-	// * `method_not_allowed`: the path doesn't take this method; see `Allow` (405)
-	// * `request_timeout`: the body came too slowly (408)
-	// * `content_too_large`: the body is over the limit, compressed or not (413)
-	// * `unsupported_media_type`: the `Content-Type` or `Content-Encoding` isn't one that the operation takes (415)
-	// * `validation_failed`: the input is readable but breaks the contract (422)
-	// * `rate_limited`: too many requests from this address; see `Retry-After` (429)
-	// * `internal`: a defect of ours (500)
-	// * `overloaded`: more work than the service takes on at once; see `Retry-After` (503)
-	// * `unavailable`: the database doesn't answer; see `Retry-After` (503)
-	//
+	// Code The stable name of a kind of problem. `/problems` explains each.
 	//
 	// Example: validation_failed
 	Code ProblemCode `json:"code"`
@@ -365,26 +355,53 @@ type Problem struct {
 	Errors *[]Violation `json:"errors,omitempty"`
 }
 
-// ProblemCode The stable name of a kind of problem:
-//
-// * `invalid_json`: the body isn't JSON (400)
-// * `invalid_encoding`: the body isn't what its `Content-Encoding` says (400)
-// * `not_found`: there is nothing at this path (404)
-// * `method_not_allowed`: the path doesn't take this method; see `Allow` (405)
-// * `request_timeout`: the body came too slowly (408)
-// * `content_too_large`: the body is over the limit, compressed or not (413)
-// * `unsupported_media_type`: the `Content-Type` or `Content-Encoding` isn't one that the operation takes (415)
-// * `validation_failed`: the input is readable but breaks the contract (422)
-// * `rate_limited`: too many requests from this address; see `Retry-After` (429)
-// * `internal`: a defect of ours (500)
-// * `overloaded`: more work than the service takes on at once; see `Retry-After` (503)
-// * `unavailable`: the database doesn't answer; see `Retry-After` (503)
+// ProblemCode The stable name of a kind of problem. `/problems` explains each.
 //
 // Example: validation_failed
 type ProblemCode string
 
 // ruleProblemCode is what the contract demands of a value of type ProblemCode.
 var ruleProblemCode = binding.String{Enum: []string{"invalid_json", "invalid_encoding", "not_found", "method_not_allowed", "request_timeout", "content_too_large", "unsupported_media_type", "validation_failed", "rate_limited", "internal", "overloaded", "unavailable"}}
+
+// ProblemKind A kind of problem, explained.
+//
+// Example: {"cause":"No operation of the contract has this path.","code":"not_found","remedy":"See / for what is here.","status":404,"title":"There is nothing here"}
+type ProblemKind struct {
+	// Code The stable name of a kind of problem. `/problems` explains each.
+	//
+	// Example: validation_failed
+	Code ProblemCode `json:"code"`
+
+	// Status The HTTP status code that it comes with.
+	//
+	// Example: 404
+	Status int32 `json:"status"`
+
+	// Title The kind of problem in words.
+	//
+	// Example: There is nothing here
+	Title string `json:"title"`
+
+	// Cause Why it happens.
+	//
+	// Example: No operation of the contract has this path.
+	Cause string `json:"cause"`
+
+	// Remedy The way out.
+	//
+	// Example: See / for what is here.
+	Remedy string `json:"remedy"`
+}
+
+// ProblemKindList Every kind of problem.
+//
+// Example: {"problems":[{"cause":"No operation of the contract has this path.","code":"not_found","remedy":"See / for what is here.","status":404,"title":"There is nothing here"}]}
+type ProblemKindList struct {
+	// Problems In the order of the contract.
+	//
+	// Example: [{"cause":"No operation of the contract has this path.","code":"not_found","remedy":"See / for what is here.","status":404,"title":"There is nothing here"}]
+	Problems []ProblemKind `json:"problems"`
+}
 
 // Receipt The event was taken.
 //
@@ -417,7 +434,7 @@ type Violation struct {
 
 	// Code The stable name of a broken rule. Named after the schema's keyword where there is one
 	// (`required`, `type`, `minimum`, `maximum`, `min_length`, `max_length`, `pattern`, `format`,
-	// `enum`, `max_properties`); the others are:
+	// `max_properties`); the others are:
 	//
 	// * `unknown_field`: the schema has no such name; names are case-sensitive
 	// * `duplicate_field`: the same name twice in one object
@@ -442,7 +459,7 @@ type Violation struct {
 
 // ViolationCode The stable name of a broken rule. Named after the schema's keyword where there is one
 // (`required`, `type`, `minimum`, `maximum`, `min_length`, `max_length`, `pattern`, `format`,
-// `enum`, `max_properties`); the others are:
+// `max_properties`); the others are:
 //
 // * `unknown_field`: the schema has no such name; names are case-sensitive
 // * `duplicate_field`: the same name twice in one object
@@ -459,7 +476,7 @@ type Violation struct {
 type ViolationCode string
 
 // ruleViolationCode is what the contract demands of a value of type ViolationCode.
-var ruleViolationCode = binding.String{Enum: []string{"required", "type", "minimum", "maximum", "min_length", "max_length", "pattern", "format", "enum", "max_properties", "unknown_field", "duplicate_field", "too_large", "too_deep", "nul_character", "lone_surrogate", "number_out_of_range", "timestamp_in_future", "timestamp_in_milliseconds", "not_storable"}}
+var ruleViolationCode = binding.String{Enum: []string{"required", "type", "minimum", "maximum", "min_length", "max_length", "pattern", "format", "max_properties", "unknown_field", "duplicate_field", "too_large", "too_deep", "nul_character", "lone_surrogate", "number_out_of_range", "timestamp_in_future", "timestamp_in_milliseconds", "not_storable"}}
 
 // BadRequest Why a request failed (RFC 9457).
 //

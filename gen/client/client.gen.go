@@ -57,7 +57,6 @@ const (
 // Defines values for ViolationCode.
 const (
 	ViolationCodeDuplicateField          ViolationCode = "duplicate_field"
-	ViolationCodeEnum                    ViolationCode = "enum"
 	ViolationCodeFormat                  ViolationCode = "format"
 	ViolationCodeLoneSurrogate           ViolationCode = "lone_surrogate"
 	ViolationCodeMaxLength               ViolationCode = "max_length"
@@ -188,11 +187,11 @@ type HealthStatus string
 
 // Index Where to find what.
 //
-// Example: {"links":{"docs":"/docs","health":"/readyz","metrics":"/metrics","openapi":"/openapi.yaml"},"name":"High-Load Analytics API","version":"0.1.0"}
+// Example: {"links":{"docs":"/docs","health":"/readyz","metrics":"/metrics","openapi":"/openapi.yaml","problems":"/problems"},"name":"High-Load Analytics API","version":"0.1.0"}
 type Index struct {
 	// Links Paths on this server.
 	//
-	// Example: {"docs":"/docs","health":"/readyz","metrics":"/metrics","openapi":"/openapi.yaml"}
+	// Example: {"docs":"/docs","health":"/readyz","metrics":"/metrics","openapi":"/openapi.yaml","problems":"/problems"}
 	Links IndexLinks `json:"links"`
 
 	// Name The product's name.
@@ -208,7 +207,7 @@ type Index struct {
 
 // IndexLinks Paths on this server.
 //
-// Example: {"docs":"/docs","health":"/readyz","metrics":"/metrics","openapi":"/openapi.yaml"}
+// Example: {"docs":"/docs","health":"/readyz","metrics":"/metrics","openapi":"/openapi.yaml","problems":"/problems"}
 type IndexLinks struct {
 	// Docs Documentation for people.
 	//
@@ -229,27 +228,18 @@ type IndexLinks struct {
 	//
 	// Example: /openapi.yaml
 	Openapi string `json:"openapi"`
+
+	// Problems Every kind of problem.
+	//
+	// Example: /problems
+	Problems string `json:"problems"`
 }
 
 // Problem Why a request failed (RFC 9457).
 //
 // Example: {"code":"validation_failed","detail":"1 value breaks the contract; see errors.","errors":[{"code":"minimum","detail":"must be at least 1","pointer":"/user_id"}],"status":422,"title":"The request breaks the contract","type":"/problems/validation_failed"}
 type Problem struct {
-	// Code The stable name of a kind of problem:
-	//
-	// * `invalid_json`: the body isn't JSON (400)
-	// * `invalid_encoding`: the body isn't what its `Content-Encoding` says (400)
-	// * `not_found`: there is nothing at this path (404)
-	// * `method_not_allowed`: the path doesn't take this method; see `Allow` (405)
-	// * `request_timeout`: the body came too slowly (408)
-	// * `content_too_large`: the body is over the limit, compressed or not (413)
-	// * `unsupported_media_type`: the `Content-Type` or `Content-Encoding` isn't one that the operation takes (415)
-	// * `validation_failed`: the input is readable but breaks the contract (422)
-	// * `rate_limited`: too many requests from this address; see `Retry-After` (429)
-	// * `internal`: a defect of ours (500)
-	// * `overloaded`: more work than the service takes on at once; see `Retry-After` (503)
-	// * `unavailable`: the database doesn't answer; see `Retry-After` (503)
-	//
+	// Code The stable name of a kind of problem. `/problems` explains each.
 	//
 	// Example: validation_failed
 	Code ProblemCode `json:"code"`
@@ -280,23 +270,50 @@ type Problem struct {
 	Type string `json:"type"`
 }
 
-// ProblemCode The stable name of a kind of problem:
-//
-// * `invalid_json`: the body isn't JSON (400)
-// * `invalid_encoding`: the body isn't what its `Content-Encoding` says (400)
-// * `not_found`: there is nothing at this path (404)
-// * `method_not_allowed`: the path doesn't take this method; see `Allow` (405)
-// * `request_timeout`: the body came too slowly (408)
-// * `content_too_large`: the body is over the limit, compressed or not (413)
-// * `unsupported_media_type`: the `Content-Type` or `Content-Encoding` isn't one that the operation takes (415)
-// * `validation_failed`: the input is readable but breaks the contract (422)
-// * `rate_limited`: too many requests from this address; see `Retry-After` (429)
-// * `internal`: a defect of ours (500)
-// * `overloaded`: more work than the service takes on at once; see `Retry-After` (503)
-// * `unavailable`: the database doesn't answer; see `Retry-After` (503)
+// ProblemCode The stable name of a kind of problem. `/problems` explains each.
 //
 // Example: validation_failed
 type ProblemCode string
+
+// ProblemKind A kind of problem, explained.
+//
+// Example: {"cause":"No operation of the contract has this path.","code":"not_found","remedy":"See / for what is here.","status":404,"title":"There is nothing here"}
+type ProblemKind struct {
+	// Cause Why it happens.
+	//
+	// Example: No operation of the contract has this path.
+	Cause string `json:"cause"`
+
+	// Code The stable name of a kind of problem. `/problems` explains each.
+	//
+	// Example: validation_failed
+	Code ProblemCode `json:"code"`
+
+	// Remedy The way out.
+	//
+	// Example: See / for what is here.
+	Remedy string `json:"remedy"`
+
+	// Status The HTTP status code that it comes with.
+	//
+	// Example: 404
+	Status int32 `json:"status"`
+
+	// Title The kind of problem in words.
+	//
+	// Example: There is nothing here
+	Title string `json:"title"`
+}
+
+// ProblemKindList Every kind of problem.
+//
+// Example: {"problems":[{"cause":"No operation of the contract has this path.","code":"not_found","remedy":"See / for what is here.","status":404,"title":"There is nothing here"}]}
+type ProblemKindList struct {
+	// Problems In the order of the contract.
+	//
+	// Example: [{"cause":"No operation of the contract has this path.","code":"not_found","remedy":"See / for what is here.","status":404,"title":"There is nothing here"}]
+	Problems []ProblemKind `json:"problems"`
+}
 
 // Receipt The event was taken.
 //
@@ -319,7 +336,7 @@ type ReceiptStatus string
 type Violation struct {
 	// Code The stable name of a broken rule. Named after the schema's keyword where there is one
 	// (`required`, `type`, `minimum`, `maximum`, `min_length`, `max_length`, `pattern`, `format`,
-	// `enum`, `max_properties`); the others are:
+	// `max_properties`); the others are:
 	//
 	// * `unknown_field`: the schema has no such name; names are case-sensitive
 	// * `duplicate_field`: the same name twice in one object
@@ -351,7 +368,7 @@ type Violation struct {
 
 // ViolationCode The stable name of a broken rule. Named after the schema's keyword where there is one
 // (`required`, `type`, `minimum`, `maximum`, `min_length`, `max_length`, `pattern`, `format`,
-// `enum`, `max_properties`); the others are:
+// `max_properties`); the others are:
 //
 // * `unknown_field`: the schema has no such name; names are case-sensitive
 // * `duplicate_field`: the same name twice in one object
@@ -498,7 +515,8 @@ type ClientInterface interface {
 
 	// GetIndex Where to find what
 	//
-	// The addresses of the interface, its documentation and its contract, and the running version.
+	// The addresses of the interface, its documentation and its contract, and the running version:
+	// as a page to a browser (`Accept: text/html`), as JSON to everyone else.
 	//
 	// Corresponds with GET / (the `GetIndex` operationId).
 	GetIndex(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -581,6 +599,22 @@ type ClientInterface interface {
 	// Corresponds with GET /openapi.yaml (the `GetOpenAPIYAML` operationId).
 	GetOpenAPIYAML(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ListProblems Every kind of problem
+	//
+	// What can go wrong, why, and the way out: as a page to a browser (`Accept: text/html`), as JSON
+	// to everyone else.
+	//
+	// Corresponds with GET /problems (the `ListProblems` operationId).
+	ListProblems(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetProblem One kind of problem
+	//
+	// What the `type` of a problem points to: what it means, its cause and the way out, as a page to a
+	// browser (`Accept: text/html`), as JSON to everyone else.
+	//
+	// Corresponds with GET /problems/{code} (the `GetProblem` operationId).
+	GetProblem(ctx context.Context, code string, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// GetReadiness Should it get traffic?
 	//
 	// `200` when events can be stored; `503` while starting, while stopping, and
@@ -602,7 +636,8 @@ type ClientInterface interface {
 
 // GetIndex Where to find what
 //
-// The addresses of the interface, its documentation and its contract, and the running version.
+// The addresses of the interface, its documentation and its contract, and the running version:
+// as a page to a browser (`Accept: text/html`), as JSON to everyone else.
 //
 // Corresponds with GET / (the `GetIndex` operationId).
 func (c *Client) GetIndex(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -765,6 +800,42 @@ func (c *Client) GetOpenAPIJSON(ctx context.Context, reqEditors ...RequestEditor
 // Corresponds with GET /openapi.yaml (the `GetOpenAPIYAML` operationId).
 func (c *Client) GetOpenAPIYAML(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetOpenAPIYAMLRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListProblems Every kind of problem
+//
+// What can go wrong, why, and the way out: as a page to a browser (`Accept: text/html`), as JSON
+// to everyone else.
+//
+// Corresponds with GET /problems (the `ListProblems` operationId).
+func (c *Client) ListProblems(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListProblemsRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetProblem One kind of problem
+//
+// What the `type` of a problem points to: what it means, its cause and the way out, as a page to a
+// browser (`Accept: text/html`), as JSON to everyone else.
+//
+// Corresponds with GET /problems/{code} (the `GetProblem` operationId).
+func (c *Client) GetProblem(ctx context.Context, code string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetProblemRequest(c.Server, code)
 	if err != nil {
 		return nil, err
 	}
@@ -1064,6 +1135,67 @@ func NewGetOpenAPIYAMLRequest(server string) (*http.Request, error) {
 	return req, nil
 }
 
+// NewListProblemsRequest constructs an http.Request for the ListProblems method
+func NewListProblemsRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/problems")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetProblemRequest constructs an http.Request for the GetProblem method
+func NewGetProblemRequest(server string, code string) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "code", code, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/problems/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewGetReadinessRequest constructs an http.Request for the GetReadiness method
 func NewGetReadinessRequest(server string) (*http.Request, error) {
 	var err error
@@ -1171,7 +1303,8 @@ type ClientWithResponsesInterface interface {
 
 	// GetIndexWithResponse Where to find what
 	//
-	// The addresses of the interface, its documentation and its contract, and the running version.
+	// The addresses of the interface, its documentation and its contract, and the running version:
+	// as a page to a browser (`Accept: text/html`), as JSON to everyone else.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -1267,6 +1400,26 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /openapi.yaml (the `GetOpenAPIYAML` operationId).
 	GetOpenAPIYAMLWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetOpenAPIYAMLResponse, error)
+
+	// ListProblemsWithResponse Every kind of problem
+	//
+	// What can go wrong, why, and the way out: as a page to a browser (`Accept: text/html`), as JSON
+	// to everyone else.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /problems (the `ListProblems` operationId).
+	ListProblemsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListProblemsResponse, error)
+
+	// GetProblemWithResponse One kind of problem
+	//
+	// What the `type` of a problem points to: what it means, its cause and the way out, as a page to a
+	// browser (`Accept: text/html`), as JSON to everyone else.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /problems/{code} (the `GetProblem` operationId).
+	GetProblemWithResponse(ctx context.Context, code string, reqEditors ...RequestEditorFn) (*GetProblemResponse, error)
 
 	// GetReadinessWithResponse Should it get traffic?
 	//
@@ -1757,6 +1910,123 @@ func (r GetOpenAPIYAMLResponse) ContentType() string {
 	return ""
 }
 
+// ListProblemsResponse200Headers the declared response headers of an HTTP 200 response for ListProblems
+type ListProblemsResponse200Headers struct {
+	ETag string
+}
+
+type ListProblemsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ProblemKindList
+	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationProblemJSON500 *Internal
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ListProblemsResponse200Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListProblemsResponse) GetJSON200() *ProblemKindList {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r ListProblemsResponse) GetApplicationProblemJSON500() *Internal {
+	return r.ApplicationProblemJSON500
+}
+
+// GetBody returns the raw response body bytes
+func (r ListProblemsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListProblemsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListProblemsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListProblemsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// GetProblemResponse200Headers the declared response headers of an HTTP 200 response for GetProblem
+type GetProblemResponse200Headers struct {
+	ETag string
+}
+
+type GetProblemResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ProblemKind
+	// ApplicationProblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationProblemJSON404 *NotFound
+	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationProblemJSON500 *Internal
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetProblemResponse200Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetProblemResponse) GetJSON200() *ProblemKind {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r GetProblemResponse) GetApplicationProblemJSON404() *NotFound {
+	return r.ApplicationProblemJSON404
+}
+
+// GetApplicationProblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r GetProblemResponse) GetApplicationProblemJSON500() *Internal {
+	return r.ApplicationProblemJSON500
+}
+
+// GetBody returns the raw response body bytes
+func (r GetProblemResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetProblemResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetProblemResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetProblemResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // GetReadinessResponse503Headers the declared response headers of an HTTP 503 response for GetReadiness
 type GetReadinessResponse503Headers struct {
 	RetryAfter int32
@@ -1921,7 +2191,8 @@ func (r GetEventTypeStatsResponse) ContentType() string {
 
 // GetIndexWithResponse Where to find what
 //
-// The addresses of the interface, its documentation and its contract, and the running version.
+// The addresses of the interface, its documentation and its contract, and the running version:
+// as a page to a browser (`Accept: text/html`), as JSON to everyone else.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -2072,6 +2343,38 @@ func (c *ClientWithResponses) GetOpenAPIYAMLWithResponse(ctx context.Context, re
 	return ParseGetOpenAPIYAMLResponse(rsp)
 }
 
+// ListProblemsWithResponse Every kind of problem
+//
+// What can go wrong, why, and the way out: as a page to a browser (`Accept: text/html`), as JSON
+// to everyone else.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /problems (the `ListProblems` operationId).
+func (c *ClientWithResponses) ListProblemsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListProblemsResponse, error) {
+	rsp, err := c.ListProblems(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListProblemsResponse(rsp)
+}
+
+// GetProblemWithResponse One kind of problem
+//
+// What the `type` of a problem points to: what it means, its cause and the way out, as a page to a
+// browser (`Accept: text/html`), as JSON to everyone else.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /problems/{code} (the `GetProblem` operationId).
+func (c *ClientWithResponses) GetProblemWithResponse(ctx context.Context, code string, reqEditors ...RequestEditorFn) (*GetProblemResponse, error) {
+	rsp, err := c.GetProblem(ctx, code, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetProblemResponse(rsp)
+}
+
 // GetReadinessWithResponse Should it get traffic?
 //
 // `200` when events can be stored; `503` while starting, while stopping, and
@@ -2136,6 +2439,9 @@ func ParseGetIndexResponse(rsp *http.Response) (*GetIndexResponse, error) {
 			return nil, err
 		}
 		response.ApplicationProblemJSON500 = &dest
+
+	case rsp.StatusCode == 200:
+		// Content-type (text/html) unsupported
 
 	}
 
@@ -2514,6 +2820,117 @@ func ParseGetOpenAPIYAMLResponse(rsp *http.Response) (*GetOpenAPIYAMLResponse, e
 	switch {
 	case rsp.StatusCode == 200:
 		var headers GetOpenAPIYAMLResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		response.Headers200 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseListProblemsResponse parses an HTTP response from a ListProblemsWithResponse call
+func ParseListProblemsResponse(rsp *http.Response) (*ListProblemsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListProblemsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ProblemKindList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case rsp.StatusCode == 304:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest Internal
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON500 = &dest
+
+	case rsp.StatusCode == 200:
+		// Content-type (text/html) unsupported
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers ListProblemsResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = value
+		}
+		response.Headers200 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetProblemResponse parses an HTTP response from a GetProblemWithResponse call
+func ParseGetProblemResponse(rsp *http.Response) (*GetProblemResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetProblemResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ProblemKind
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case rsp.StatusCode == 304:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest Internal
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON500 = &dest
+
+	case rsp.StatusCode == 200:
+		// Content-type (text/html) unsupported
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetProblemResponse200Headers
 		if values := rsp.Header.Values("ETag"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {

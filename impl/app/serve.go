@@ -117,6 +117,8 @@ func newServer(ctx context.Context, p *process, c *config.Config, listener *drai
 		Version:        p.version,
 		TrustedProxies: c.TrustedProxies,
 		RequestTimeout: c.RequestTimeout,
+
+		ValidateResponses: c.ValidateResponses,
 	})
 	if err != nil {
 		return nil, errors.Join(err, s.ingest.Close(ctx), d.close())

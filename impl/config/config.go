@@ -18,40 +18,42 @@ import (
 // one place where names, defaults and explanations stand: --help and the README's
 // table are made from them.
 type Settings struct {
-	Addr            string `name:"addr" env:"ADDR" default:":8000" help:"Address to listen on, host:port; an empty host means every interface."`
-	PGURL           string `name:"pg-url" env:"PG_URL" default:"" help:"PostgreSQL 15 or newer, postgres://user:password@host:port/database; several hosts may be given. Empty: the embedded database."`
-	RedisURL        string `name:"redis-url" env:"REDIS_URL" default:"" help:"Redis 7 or newer, redis://host:port/0: what replicas share. Empty: in-process, for a single replica."`
-	DataDir         string `name:"data-dir" env:"DATA_DIR" default:"./data" help:"Directory of the embedded database; made if missing. Not used with PG_URL."`
-	RateLimit       string `name:"rate-limit" env:"RATE_LIMIT" default:"1500" help:"Requests per minute and client address (IPv6: per /64 network); 0 means no limit."`
-	TrustedProxies  string `name:"trusted-proxies" env:"TRUSTED_PROXIES" default:"" help:"Networks whose X-Forwarded-For is believed, as CIDRs separated by commas: 10.0.0.0/8,fd00::/8."`
-	MaxFutureSkew   string `name:"max-future-skew" env:"MAX_FUTURE_SKEW" default:"1h" help:"How far ahead of the server's clock an event's timestamp may be."`
-	RequestTimeout  string `name:"request-timeout" env:"REQUEST_TIMEOUT" default:"5s" help:"How long a request may wait for the database before it is answered 503."`
-	BodyTimeout     string `name:"body-timeout" env:"BODY_TIMEOUT" default:"15s" help:"How long a client may take to send a request before it is answered 408."`
-	PGMaxConns      string `name:"pg-max-conns" env:"PG_MAX_CONNS" default:"10" help:"Connections to PostgreSQL that one replica may open, at least 6."`
-	StartupTimeout  string `name:"startup-timeout" env:"STARTUP_TIMEOUT" default:"30s" help:"How long to wait for PostgreSQL at the start."`
-	ShutdownDelay   string `name:"shutdown-delay" env:"SHUTDOWN_DELAY" default:"1s" help:"After SIGTERM, how long to go on serving while /readyz answers 503, so that load balancers look elsewhere. Ctrl-C doesn't wait."`
-	ShutdownTimeout string `name:"shutdown-timeout" env:"SHUTDOWN_TIMEOUT" default:"20s" help:"How long requests in flight may take to finish at the end."`
-	LogLevel        string `name:"log-level" env:"LOG_LEVEL" default:"INFO" help:"DEBUG, INFO, WARN or ERROR."`
-	LogFormat       string `name:"log-format" env:"LOG_FORMAT" default:"auto" help:"text, json, or auto: text on a terminal, else json."`
+	Addr              string `name:"addr" env:"ADDR" default:":8000" help:"Address to listen on, host:port; an empty host means every interface."`
+	PGURL             string `name:"pg-url" env:"PG_URL" default:"" help:"PostgreSQL 15 or newer, postgres://user:password@host:port/database; several hosts may be given. Empty: the embedded database."`
+	RedisURL          string `name:"redis-url" env:"REDIS_URL" default:"" help:"Redis 7 or newer, redis://host:port/0: what replicas share. Empty: in-process, for a single replica."`
+	DataDir           string `name:"data-dir" env:"DATA_DIR" default:"./data" help:"Directory of the embedded database; made if missing. Not used with PG_URL."`
+	RateLimit         string `name:"rate-limit" env:"RATE_LIMIT" default:"1500" help:"Requests per minute and client address (IPv6: per /64 network); 0 means no limit."`
+	TrustedProxies    string `name:"trusted-proxies" env:"TRUSTED_PROXIES" default:"" help:"Networks whose X-Forwarded-For is believed, as CIDRs separated by commas: 10.0.0.0/8,fd00::/8."`
+	MaxFutureSkew     string `name:"max-future-skew" env:"MAX_FUTURE_SKEW" default:"1h" help:"How far ahead of the server's clock an event's timestamp may be."`
+	RequestTimeout    string `name:"request-timeout" env:"REQUEST_TIMEOUT" default:"5s" help:"How long a request may wait for the database before it is answered 503."`
+	BodyTimeout       string `name:"body-timeout" env:"BODY_TIMEOUT" default:"15s" help:"How long a client may take to send a request before it is answered 408."`
+	PGMaxConns        string `name:"pg-max-conns" env:"PG_MAX_CONNS" default:"10" help:"Connections to PostgreSQL that one replica may open, at least 6."`
+	StartupTimeout    string `name:"startup-timeout" env:"STARTUP_TIMEOUT" default:"30s" help:"How long to wait for PostgreSQL at the start."`
+	ShutdownDelay     string `name:"shutdown-delay" env:"SHUTDOWN_DELAY" default:"1s" help:"After SIGTERM, how long to go on serving while /readyz answers 503, so that load balancers look elsewhere. Ctrl-C doesn't wait."`
+	ShutdownTimeout   string `name:"shutdown-timeout" env:"SHUTDOWN_TIMEOUT" default:"20s" help:"How long requests in flight may take to finish at the end."`
+	ValidateResponses string `name:"validate-responses" env:"VALIDATE_RESPONSES" default:"false" help:"true: check every answer against the contract before it is sent. For development: it is slow."`
+	LogLevel          string `name:"log-level" env:"LOG_LEVEL" default:"INFO" help:"DEBUG, INFO, WARN or ERROR."`
+	LogFormat         string `name:"log-format" env:"LOG_FORMAT" default:"auto" help:"text, json, or auto: text on a terminal, else json."`
 }
 
 // Config is what the settings mean.
 type Config struct {
-	Addr            string
-	PGURL           string // empty: embedded
-	RedisURL        string // empty: in-process
-	DataDir         string
-	RateLimit       int // requests per minute and client; 0: off
-	TrustedProxies  []netip.Prefix
-	MaxFutureSkew   time.Duration
-	RequestTimeout  time.Duration
-	BodyTimeout     time.Duration
-	PGMaxConns      int
-	StartupTimeout  time.Duration
-	ShutdownDelay   time.Duration
-	ShutdownTimeout time.Duration
-	LogLevel        slog.Level
-	LogFormat       string // text, json or auto
+	Addr              string
+	PGURL             string // empty: embedded
+	RedisURL          string // empty: in-process
+	DataDir           string
+	RateLimit         int // requests per minute and client; 0: off
+	TrustedProxies    []netip.Prefix
+	MaxFutureSkew     time.Duration
+	RequestTimeout    time.Duration
+	BodyTimeout       time.Duration
+	PGMaxConns        int
+	StartupTimeout    time.Duration
+	ShutdownDelay     time.Duration
+	ShutdownTimeout   time.Duration
+	ValidateResponses bool
+	LogLevel          slog.Level
+	LogFormat         string // text, json or auto
 }
 
 // Embedded says whether the process is complete on its own.
@@ -62,21 +64,22 @@ func (c *Config) Embedded() bool { return c.PGURL == "" }
 func (s *Settings) Resolve() (*Config, error) {
 	var r resolver
 	c := &Config{
-		Addr:            r.addr("ADDR", s.Addr),
-		PGURL:           r.url("PG_URL", s.PGURL, "postgres", "postgresql"),
-		RedisURL:        r.url("REDIS_URL", s.RedisURL, "redis", "rediss"),
-		DataDir:         strings.TrimSpace(s.DataDir),
-		RateLimit:       r.integer("RATE_LIMIT", s.RateLimit, 0, 1_000_000_000),
-		TrustedProxies:  r.prefixes("TRUSTED_PROXIES", s.TrustedProxies),
-		MaxFutureSkew:   r.duration("MAX_FUTURE_SKEW", s.MaxFutureSkew, 0, 24*time.Hour),
-		RequestTimeout:  r.duration("REQUEST_TIMEOUT", s.RequestTimeout, 100*time.Millisecond, 5*time.Minute),
-		BodyTimeout:     r.duration("BODY_TIMEOUT", s.BodyTimeout, 100*time.Millisecond, 5*time.Minute),
-		PGMaxConns:      r.integer("PG_MAX_CONNS", s.PGMaxConns, 6, 1000),
-		StartupTimeout:  r.duration("STARTUP_TIMEOUT", s.StartupTimeout, 0, time.Hour),
-		ShutdownDelay:   r.duration("SHUTDOWN_DELAY", s.ShutdownDelay, 0, 10*time.Minute),
-		ShutdownTimeout: r.duration("SHUTDOWN_TIMEOUT", s.ShutdownTimeout, time.Second, 10*time.Minute),
-		LogLevel:        r.level("LOG_LEVEL", s.LogLevel),
-		LogFormat:       r.oneOf("LOG_FORMAT", s.LogFormat, "auto", "text", "json"),
+		Addr:              r.addr("ADDR", s.Addr),
+		PGURL:             r.url("PG_URL", s.PGURL, "postgres", "postgresql"),
+		RedisURL:          r.url("REDIS_URL", s.RedisURL, "redis", "rediss"),
+		DataDir:           strings.TrimSpace(s.DataDir),
+		RateLimit:         r.integer("RATE_LIMIT", s.RateLimit, 0, 1_000_000_000),
+		TrustedProxies:    r.prefixes("TRUSTED_PROXIES", s.TrustedProxies),
+		MaxFutureSkew:     r.duration("MAX_FUTURE_SKEW", s.MaxFutureSkew, 0, 24*time.Hour),
+		RequestTimeout:    r.duration("REQUEST_TIMEOUT", s.RequestTimeout, 100*time.Millisecond, 5*time.Minute),
+		BodyTimeout:       r.duration("BODY_TIMEOUT", s.BodyTimeout, 100*time.Millisecond, 5*time.Minute),
+		PGMaxConns:        r.integer("PG_MAX_CONNS", s.PGMaxConns, 6, 1000),
+		StartupTimeout:    r.duration("STARTUP_TIMEOUT", s.StartupTimeout, 0, time.Hour),
+		ShutdownDelay:     r.duration("SHUTDOWN_DELAY", s.ShutdownDelay, 0, 10*time.Minute),
+		ShutdownTimeout:   r.duration("SHUTDOWN_TIMEOUT", s.ShutdownTimeout, time.Second, 10*time.Minute),
+		ValidateResponses: r.boolean("VALIDATE_RESPONSES", s.ValidateResponses),
+		LogLevel:          r.level("LOG_LEVEL", s.LogLevel),
+		LogFormat:         r.oneOf("LOG_FORMAT", s.LogFormat, "auto", "text", "json"),
 	}
 	if c.Embedded() && s.RedisURL != "" {
 		r.fail("REDIS_URL", "needs PG_URL: what replicas share makes no sense with an embedded database; set PG_URL or leave out REDIS_URL")
@@ -154,6 +157,10 @@ func (r *resolver) duration(name, text string, lowest, highest time.Duration) ti
 		return lowest
 	}
 	return d
+}
+
+func (r *resolver) boolean(name, text string) bool {
+	return r.oneOf(name, text, "false", "true") == "true"
 }
 
 func (r *resolver) prefixes(name, text string) []netip.Prefix {

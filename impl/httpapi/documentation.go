@@ -3,22 +3,18 @@ package httpapi
 import (
 	"bytes"
 	"compress/gzip"
-	"crypto/sha256"
 	"embed"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
 	"io/fs"
 	"net/http"
 	"path"
-	"strings"
 
 	"github.com/swaggest/swgui/v5/static"
 	"go.yaml.in/yaml/v3"
 
 	contract "highload.example/analytics/api"
-	"highload.example/analytics/gen/api"
 	"highload.example/analytics/impl/event"
 )
 
@@ -36,7 +32,7 @@ func registerDocumentation(routes *router, version string, problems *problems) e
 	if err != nil {
 		return err
 	}
-	page, err := docsPage.ReadFile("docs/index.html")
+	html, err := docsPage.ReadFile("docs/index.html")
 	if err != nil {
 		return fmt.Errorf("reading the documentation page: %w", err)
 	}
@@ -44,19 +40,23 @@ func registerDocumentation(routes *router, version string, problems *problems) e
 	if err != nil {
 		return err
 	}
-	index, err := json.Marshal(api.Index{
-		Name: "High-Load Analytics API", Version: version,
-		Links: api.IndexLinks{Docs: "/docs", Openapi: "/openapi.yaml", Metrics: "/metrics", Health: "/readyz"},
-	})
+	pages, err := newPages(version, problems.kinds)
 	if err != nil {
-		return fmt.Errorf("writing the index: %w", err)
+		return err
 	}
-	routes.HandleFunc("GET /", newFile("application/json", index).ServeHTTP)
+	routes.HandleFunc("GET /", pages.index.ServeHTTP)
+	routes.HandleFunc("GET /problems", pages.problems.ServeHTTP)
+	routes.HandleFunc("GET /problems/{code}", func(w http.ResponseWriter, r *http.Request) {
+		page, ok := pages.problem[r.PathValue("code")]
+		if !ok {
+			problems.write(w, r, event.ErrNotFound)
+			return
+		}
+		page.ServeHTTP(w, r)
+	})
 	routes.HandleFunc("GET /openapi.yaml", newFile("application/yaml", contract.YAML).ServeHTTP)
 	routes.HandleFunc("GET /openapi.json", newFile("application/json", asJSON).ServeHTTP)
-	html := newFile("text/html; charset=utf-8", page)
-	html.policy = docsPolicy
-	routes.HandleFunc("GET /docs", html.ServeHTTP)
+	routes.HandleFunc("GET /docs", newPage(html).ServeHTTP)
 	routes.HandleFunc("GET /docs/{asset}", func(w http.ResponseWriter, r *http.Request) {
 		asset, ok := assets[r.PathValue("asset")]
 		if !ok {
@@ -66,6 +66,13 @@ func registerDocumentation(routes *router, version string, problems *problems) e
 		asset.ServeHTTP(w, r)
 	})
 	return nil
+}
+
+// newPage returns a page that may load from this server alone.
+func newPage(html []byte) *file {
+	page := newFile("text/html; charset=utf-8", html)
+	page.policy = docsPolicy
+	return page
 }
 
 // contractJSON turns the contract into JSON, with its names in byte order: the
@@ -128,58 +135,4 @@ func assetType(name string) string {
 		return "text/javascript; charset=utf-8"
 	}
 	return "image/png"
-}
-
-// file is content that doesn't change while the process runs.
-type file struct {
-	contentType string
-	content     []byte
-	gzipped     []byte // the same, compressed; may be nil
-	etag        string
-	policy      string // Content-Security-Policy; may be empty
-}
-
-func newFile(contentType string, content []byte) *file {
-	hash := sha256.Sum256(content)
-	return &file{contentType: contentType, content: content, etag: `"` + hex.EncodeToString(hash[:12]) + `"`}
-}
-
-// ServeHTTP serves the file, or 304 to who has it.
-func (f *file) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	header := w.Header()
-	content, etag := f.content, f.etag
-	if f.gzipped != nil {
-		header.Set("Vary", "Accept-Encoding")
-		if strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
-			// Other bytes, so another tag (RFC 9110, section 8.8.3.3).
-			content, etag = f.gzipped, strings.TrimSuffix(f.etag, `"`)+`-gzip"`
-		}
-	}
-	header.Set("ETag", etag)
-	header.Set("Cache-Control", "no-cache") // ask again, and mostly get a 304
-	header.Set("X-Content-Type-Options", "nosniff")
-	if f.policy != "" {
-		header.Set("Content-Security-Policy", f.policy)
-	}
-	if matchesETag(r.Header.Get("If-None-Match"), etag) {
-		w.WriteHeader(http.StatusNotModified)
-		return
-	}
-	header.Set("Content-Type", f.contentType)
-	if etag != f.etag {
-		header.Set("Content-Encoding", "gzip")
-	}
-	// An error here is the client's going away: there is nobody to tell.
-	_, _ = w.Write(content) //nolint:gosec // the content is embedded; nothing of the request is in it
-}
-
-// matchesETag compares as RFC 9110, section 13.1.2, asks for: weakly.
-func matchesETag(header, etag string) bool {
-	for candidate := range strings.SplitSeq(header, ",") {
-		candidate = strings.TrimPrefix(strings.TrimSpace(candidate), "W/")
-		if candidate == "*" || candidate == etag {
-			return true
-		}
-	}
-	return false
 }

@@ -117,8 +117,8 @@ func (l *limit) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // to read why.
 func exempt(path string) bool {
 	switch path {
-	case "/", "/healthz", "/readyz", "/metrics", "/docs", "/openapi.yaml", "/openapi.json":
+	case "/", "/healthz", "/readyz", "/metrics", "/docs", "/openapi.yaml", "/openapi.json", "/problems":
 		return true
 	}
-	return strings.HasPrefix(path, "/docs/")
+	return strings.HasPrefix(path, "/docs/") || strings.HasPrefix(path, "/problems/")
 }

@@ -40,6 +40,20 @@ func (e *panicError) Error() string     { return fmt.Sprintf("panic: %v", e.valu
 // problems answers requests that failed (RFC 9457).
 type problems struct {
 	logger *slog.Logger
+	kinds  []api.ProblemKind          // as the contract explains them
+	titles map[api.ProblemCode]string // the same for every problem of a code
+}
+
+func newProblems(logger *slog.Logger) (*problems, error) {
+	kinds, err := problemKinds()
+	if err != nil {
+		return nil, err
+	}
+	p := &problems{logger: logger, kinds: kinds, titles: make(map[api.ProblemCode]string, len(kinds))}
+	for _, kind := range kinds {
+		p.titles[kind.Code] = kind.Title
+	}
+	return p, nil
 }
 
 // retrySeconds is what clients are asked to wait when we can't know better.
@@ -50,7 +64,7 @@ const retrySeconds = 1
 func (p *problems) write(w http.ResponseWriter, r *http.Request, err error) {
 	problem, retryAfter := p.describe(r, err)
 	problem.Type = "/problems/" + string(problem.Code)
-	problem.Title = titles[problem.Code]
+	problem.Title = p.titles[problem.Code]
 	header := w.Header()
 	if retryAfter > 0 {
 		header.Set("Retry-After", strconv.Itoa(retryAfter))
@@ -139,20 +153,4 @@ func invalidProblem(violations []binding.Violation) api.Problem {
 	return api.Problem{
 		Status: http.StatusUnprocessableEntity, Code: api.ProblemCodeValidationFailed, Detail: &detail, Errors: &listed,
 	}
-}
-
-// titles are the same for every problem of a code.
-var titles = map[api.ProblemCode]string{
-	api.ProblemCodeInvalidJSON:          "The body is not JSON",
-	api.ProblemCodeInvalidEncoding:      "The body is not what its Content-Encoding says",
-	api.ProblemCodeNotFound:             "There is nothing here",
-	api.ProblemCodeMethodNotAllowed:     "The path doesn't take this method",
-	api.ProblemCodeRequestTimeout:       "The request came too slowly",
-	api.ProblemCodeContentTooLarge:      "The body is too large",
-	api.ProblemCodeUnsupportedMediaType: "The media type is not supported",
-	api.ProblemCodeValidationFailed:     "The request breaks the contract",
-	api.ProblemCodeRateLimited:          "Too many requests",
-	api.ProblemCodeInternal:             "Internal error",
-	api.ProblemCodeOverloaded:           "The service is overloaded",
-	api.ProblemCodeUnavailable:          "The service is unavailable",
 }

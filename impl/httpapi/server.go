@@ -64,6 +64,8 @@ type Config struct {
 	Version        string
 	TrustedProxies []netip.Prefix
 	RequestTimeout time.Duration // how long a request may wait for a dependency
+	// ValidateResponses checks every answer against the contract, for development.
+	ValidateResponses bool
 }
 
 // MaxBodyBytes bounds the body of a single event, before and after
@@ -85,7 +87,10 @@ var _ api.StrictServerInterface = (*server)(nil)
 
 // New returns the handler of everything that the contract describes.
 func New(config Config) (http.Handler, error) {
-	problems := &problems{logger: config.Logger}
+	problems, err := newProblems(config.Logger)
+	if err != nil {
+		return nil, err
+	}
 	handlers := &server{
 		eventOperations:  eventOperations{ingest: config.Ingest, rules: config.Rules, timeout: config.RequestTimeout},
 		statsOperations:  statsOperations{counter: config.Counter, timeout: config.RequestTimeout},
@@ -114,6 +119,9 @@ func New(config Config) (http.Handler, error) {
 	var handler http.Handler = routes
 	if config.Limiter != nil {
 		handler = &limit{next: handler, limiter: config.Limiter, clients: newClients(config.TrustedProxies), problems: problems}
+	}
+	if config.ValidateResponses {
+		handler = &responseValidator{next: handler, problems: problems, logger: config.Logger}
 	}
 	return &outermost{next: handler, problems: problems, metrics: config.Metrics, health: config.Health, logger: config.Logger}, nil
 }

@@ -1,0 +1,226 @@
+package app_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"pgregory.net/rapid"
+
+	"highload.example/analytics/impl/contract"
+)
+
+// TestEveryOperationKeepsTheContract walks the operations of the contract with
+// requests that are made from it. A valid one is never answered 5xx, an invalid
+// one never 2xx; and the client checks that every answer is documented.
+func TestEveryOperationKeepsTheContract(t *testing.T) {
+	t.Parallel()
+	document, err := contract.Document()
+	if err != nil {
+		t.Fatal(err)
+	}
+	onEach(t, func(t *testing.T, s *server) {
+		for path, item := range document.Paths.Map() {
+			for method, operation := range item.Operations() {
+				t.Run(operation.OperationID, func(t *testing.T) {
+					t.Parallel()
+					o := operationUnderTest{method: method, path: path, operation: operation}
+					rapid.Check(t, func(t *rapid.T) {
+						r := o.valid(t)
+						a := s.do(r.method, r.path, r.body, r.header...)
+						if a.status >= 400 {
+							t.Errorf("a valid request was answered %d: %s %s %s\n%s", a.status, r.method, r.path, r.body, a.body)
+						}
+					})
+					if !o.canBeInvalid() {
+						return
+					}
+					rapid.Check(t, func(t *rapid.T) {
+						r := o.invalid(t)
+						a := s.do(r.method, r.path, r.body, r.header...)
+						if a.status < 400 || a.status >= 500 {
+							t.Errorf("an invalid request (%s) was answered %d: %s %s %s\n%s", r.why, a.status, r.method, r.path, r.body, a.body)
+						}
+					})
+				})
+			}
+		}
+	}, "RATE_LIMIT=0", "VALIDATE_RESPONSES=true")
+}
+
+type operationUnderTest struct {
+	method, path string
+	operation    *openapi3.Operation
+}
+
+type request struct {
+	method, path, body string
+	header             []string
+	why                string // what is wrong with it
+}
+
+// canBeInvalid says whether the contract demands anything of the request.
+func (o operationUnderTest) canBeInvalid() bool {
+	if o.operation.RequestBody != nil {
+		return true
+	}
+	return slices.ContainsFunc(o.operation.Parameters, func(p *openapi3.ParameterRef) bool {
+		return p.Value.Schema.Value.Pattern != ""
+	})
+}
+
+func (o operationUnderTest) valid(t *rapid.T) request {
+	r := request{method: o.method, path: o.path}
+	for _, p := range o.operation.Parameters {
+		p := p.Value
+		var value string
+		switch schema := p.Schema.Value; {
+		case schema.Pattern != "" || schema.Format == "uuid":
+			value = fmt.Sprint(valueOf(t, p.Name, schema))
+		case p.Example != nil:
+			value = fmt.Sprint(p.Example)
+		default:
+			t.Fatalf("the parameter %s of %s has neither a pattern nor an example", p.Name, o.operation.OperationID)
+		}
+		switch p.In {
+		case openapi3.ParameterInPath:
+			r.path = strings.Replace(r.path, "{"+p.Name+"}", url.PathEscape(value), 1)
+		case openapi3.ParameterInHeader:
+			if rapid.Bool().Draw(t, "with "+p.Name) {
+				r.header = append(r.header, p.Name, value)
+			}
+		default:
+			t.Fatalf("the test doesn't know parameters in %s", p.In)
+		}
+	}
+	if body := o.bodySchema(); body != nil {
+		r.body = encode(t, valueOf(t, "body", body))
+	}
+	return r
+}
+
+func (o operationUnderTest) bodySchema() *openapi3.Schema {
+	if o.operation.RequestBody == nil {
+		return nil
+	}
+	return o.operation.RequestBody.Value.Content["application/json"].Schema.Value
+}
+
+// invalid breaks one rule of a valid request.
+func (o operationUnderTest) invalid(t *rapid.T) request {
+	r := o.valid(t)
+	body := o.bodySchema()
+	if body == nil {
+		for _, p := range o.operation.Parameters {
+			if p.Value.In != openapi3.ParameterInPath {
+				continue
+			}
+			value := rapid.SampledFrom([]string{"%00", "%2F", "a%20b", "%C3%A9", strings.Repeat("a", 129), "-", "a/", "a%0A"}).Draw(t, "bad value")
+			r.path, r.why = strings.Replace(o.path, "{"+p.Value.Name+"}", value, 1), "bad "+p.Value.Name
+		}
+		return r
+	}
+	var object map[string]any
+	if err := json.Unmarshal([]byte(r.body), &object); err != nil {
+		t.Fatal(err)
+	}
+	name := rapid.SampledFrom(slices.Sorted(maps.Keys(body.Properties))).Draw(t, "member")
+	schema := body.Properties[name].Value
+	switch r.why = rapid.SampledFrom([]string{"type", "null", "missing", "unknown", "case", "bound", "syntax", "media type", "not an object"}).Draw(t, "what is wrong"); r.why {
+	case "type":
+		object[name] = map[bool]any{true: []any{}, false: true}[rapid.Bool().Draw(t, "array")]
+	case "null":
+		object[name] = nil
+	case "missing":
+		delete(object, rapid.SampledFrom(body.Required).Draw(t, "required"))
+	case "unknown":
+		object["x"+rapid.StringMatching(`[a-z]{0,8}`).Draw(t, "name")] = 1
+	case "case":
+		required := rapid.SampledFrom(body.Required).Draw(t, "required")
+		object[strings.ToUpper(required)] = object[required]
+		delete(object, required)
+	case "bound":
+		object[name] = beyond(t, schema)
+	case "syntax":
+		r.body = r.body[:rapid.IntRange(1, len(r.body)-1).Draw(t, "cut")]
+		return r
+	case "media type":
+		r.header = append(r.header, "Content-Type", "text/csv")
+		return r
+	case "not an object":
+		r.body = rapid.SampledFrom([]string{"[]", "1", `"x"`, "null", "true"}).Draw(t, "body")
+		return r
+	}
+	r.body = encode(t, object)
+	return r
+}
+
+// valueOf makes a value that satisfies a schema, and the rules beyond it.
+func valueOf(t *rapid.T, name string, schema *openapi3.Schema) any {
+	switch {
+	case schema.Type.Is("integer"):
+		lowest, highest := int64(*schema.Min), int64(1<<63-1)
+		if name == "timestamp" {
+			highest = time.Now().Unix()
+		}
+		return rapid.Int64Range(lowest, highest).Draw(t, name)
+	case schema.Format == "uuid":
+		return rapid.StringMatching(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{11}[1-9a-f]`).Draw(t, name)
+	case schema.Type.Is("string"):
+		return rapid.StringMatching(schema.Pattern).Filter(func(s string) bool { return len(s) <= int(*schema.MaxLength) }).Draw(t, name)
+	case schema.Type.Is("object") && len(schema.Properties) == 0:
+		return freeObject().Draw(t, name)
+	case schema.Type.Is("object"):
+		object := map[string]any{}
+		for property, s := range schema.Properties {
+			if slices.Contains(schema.Required, property) || rapid.Bool().Draw(t, "with "+property) {
+				object[property] = valueOf(t, property, s.Value)
+			}
+		}
+		return object
+	}
+	t.Fatalf("the test can't make a value for %s", name)
+	return nil
+}
+
+// freeObject makes JSON objects of every kind that a payload may be.
+func freeObject() *rapid.Generator[map[string]any] {
+	text := rapid.StringOf(rapid.Rune().Filter(func(r rune) bool { return r != 0 }))
+	leaf := rapid.OneOf(
+		text.AsAny(), rapid.Int64().AsAny(), rapid.Bool().AsAny(), rapid.Just[any](nil),
+		rapid.Float64Range(-1e300, 1e300).Filter(func(f float64) bool { return f == 0 || f > 1e-300 || f < -1e-300 }).AsAny(),
+	)
+	inner := rapid.OneOf(leaf, rapid.SliceOfN(leaf, 0, 4).AsAny(), rapid.MapOfN(text, leaf, 0, 4).AsAny())
+	return rapid.MapOfN(text, inner, 0, 6)
+}
+
+// beyond makes a value just outside a schema's bounds.
+func beyond(t *rapid.T, schema *openapi3.Schema) any {
+	switch {
+	case schema.Type.Is("integer"):
+		return int64(*schema.Min) - rapid.Int64Range(1, 1000).Draw(t, "below")
+	case schema.Format == "uuid":
+		return rapid.SampledFrom([]string{"", "x", "00000000-0000-0000-0000-000000000000", "01890A5D-AC96-774B-BCCE-B302099A8057"}).Draw(t, "uuid")
+	case schema.Type.Is("string"):
+		return rapid.SampledFrom([]string{"", strings.Repeat("a", int(*schema.MaxLength)+1), " ", "é"}).Draw(t, "text")
+	}
+	object := map[string]any{}
+	for i := range int(*schema.MaxProps) + 1 {
+		object[fmt.Sprint("k", i)] = i
+	}
+	return object
+}
+
+func encode(t *rapid.T, value any) string {
+	body, err := json.Marshal(value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(body)
+}
