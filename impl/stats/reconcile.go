@@ -2,7 +2,6 @@ package stats
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"maps"
 	"slices"
@@ -65,11 +64,98 @@ func (s *Service) Reconcile(ctx context.Context, cursor string) (next string, er
 	return next, nil
 }
 
-// compare reads the live totals first and the record second. In between the
-// record can only grow, so a live total above the record's was never true (the
-// database was restored or failed over without its last commits): it is
-// forgotten. One below is a publication that was lost: it is made up for.
+// compare puts right the live totals that differ from the record, and returns how
+// many types did.
+//
+// It reads the live totals first and the record second. In between the record can
+// only grow, so a live total above the record's was never true (the database was
+// restored, or failed over without its last commits). One below is either being
+// published this moment or was lost on the way: those get time to arrive.
 func (s *Service) compare(ctx context.Context, types []string) (drift int, err error) {
+	live, err := s.readLive(ctx, types)
+	if err != nil {
+		return 0, err
+	}
+	// What isn't held is filled by the first who asks.
+	held := slices.Sorted(maps.Keys(live))
+	record, err := s.readRecord(ctx, held)
+	if err != nil {
+		return 0, err
+	}
+	var behind, untrue []string
+	for _, t := range held {
+		switch isBehind, isUntrue := differ(live[t], record[t]); {
+		case isUntrue:
+			untrue = append(untrue, t)
+		case isBehind:
+			behind = append(behind, t)
+		}
+	}
+	lost, err := s.stillBehind(ctx, behind, record)
+	if err != nil {
+		return 0, err
+	}
+	for _, t := range lost {
+		if err := s.fill(ctx, t, record[t]); err != nil {
+			return 0, err
+		}
+	}
+	for _, t := range untrue {
+		if err := s.remake(ctx, t); err != nil {
+			return 0, err
+		}
+	}
+	return len(lost) + len(untrue), nil
+}
+
+// stillBehind returns the types whose live totals are behind the record after what
+// was under way has had time to arrive.
+func (s *Service) stillBehind(ctx context.Context, types []string, record map[string][]event.Total) ([]string, error) {
+	if len(types) == 0 {
+		return nil, nil
+	}
+	timer := time.NewTimer(s.config.SettleTime)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	live, err := s.readLive(ctx, types)
+	if err != nil {
+		return nil, err
+	}
+	var still []string
+	for _, t := range types {
+		if isBehind, _ := differ(live[t], record[t]); isBehind && len(live[t]) > 0 {
+			still = append(still, t)
+		}
+	}
+	return still, nil
+}
+
+// remake makes the live totals of a type anew. The record is read after they
+// were forgotten: what is published before is in it, what is published after is
+// merged.
+func (s *Service) remake(ctx context.Context, eventType string) error {
+	s.config.Logger.LogAttrs(ctx, slog.LevelWarn, "live counts were ahead of the database and are made anew")
+	err := s.onLive(ctx, func(ctx context.Context) error { return s.config.Live.Forget(ctx, eventType) })
+	if err != nil {
+		return err
+	}
+	totals, err := s.config.Reader.Totals(ctx, []string{eventType})
+	if err != nil || len(totals) == 0 {
+		return err
+	}
+	return s.fill(ctx, eventType, totals)
+}
+
+func (s *Service) fill(ctx context.Context, eventType string, totals []event.Total) error {
+	return s.onLive(ctx, func(ctx context.Context) error { return s.config.Live.Fill(ctx, eventType, totals) })
+}
+
+// readLive returns the live totals by type, of those types that have any.
+func (s *Service) readLive(ctx context.Context, types []string) (map[string][]event.Total, error) {
 	live := make(map[string][]event.Total, len(types))
 	for _, t := range types {
 		err := s.onLive(ctx, func(ctx context.Context) error {
@@ -80,43 +166,26 @@ func (s *Service) compare(ctx context.Context, types []string) (drift int, err e
 			return err
 		})
 		if err != nil {
-			return 0, err
+			return nil, err
 		}
 	}
-	held := make([]string, 0, len(live))
-	for t := range live {
-		held = append(held, t)
+	return live, nil
+}
+
+// readRecord returns the record's totals by type.
+func (s *Service) readRecord(ctx context.Context, types []string) (map[string][]event.Total, error) {
+	if len(types) == 0 {
+		return nil, nil
 	}
-	if len(held) == 0 {
-		return 0, nil // what isn't held is filled by the first who asks
-	}
-	slices.Sort(held)
-	recorded, err := s.config.Reader.Totals(ctx, held)
+	totals, err := s.config.Reader.Totals(ctx, types)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	record := make(map[string][]event.Total, len(held))
-	for _, t := range recorded {
+	record := make(map[string][]event.Total, len(types))
+	for _, t := range totals {
 		record[t.Type] = append(record[t.Type], t)
 	}
-	var errs []error
-	for _, t := range held {
-		behind, untrue := differ(live[t], record[t])
-		if !behind && !untrue {
-			continue
-		}
-		drift++
-		errs = append(errs, s.onLive(ctx, func(ctx context.Context) error {
-			if untrue {
-				s.config.Logger.LogAttrs(ctx, slog.LevelWarn, "live counts were ahead of the database and are made anew")
-				if err := s.config.Live.Forget(ctx, t); err != nil {
-					return err
-				}
-			}
-			return s.config.Live.Fill(ctx, t, record[t])
-		}))
-	}
-	return drift, errors.Join(errs...)
+	return record, nil
 }
 
 // differ compares the totals of one type: behind when the record has more in a

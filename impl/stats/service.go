@@ -25,6 +25,7 @@ type Config struct {
 	LiveTimeout  time.Duration // how long a question to the live totals may take; 50 ms
 	LivePause    time.Duration // how long they are left alone after a failure; 500 ms
 	RecordPeriod time.Duration // between two rounds of reconciliation; 1 s
+	SettleTime   time.Duration // what a publication that is under way is given to arrive; 200 ms
 	RoundTypes   int           // event types compared in a round, besides the suspects; 1,000
 }
 
@@ -37,6 +38,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.RecordPeriod <= 0 {
 		c.RecordPeriod = time.Second
+	}
+	if c.SettleTime <= 0 {
+		c.SettleTime = 200 * time.Millisecond
 	}
 	if c.RoundTypes <= 0 {
 		c.RoundTypes = 1000
@@ -91,7 +95,7 @@ func (s *Service) Count(ctx context.Context, eventType string) (int64, error) {
 	// they make up must not take memory.
 	if len(totals) > 0 && !s.paused() {
 		// A failure is observed in onLive; the answer is known without it.
-		_ = s.onLive(ctx, func(ctx context.Context) error { return s.config.Live.Fill(ctx, eventType, totals) })
+		_ = s.fill(ctx, eventType, totals)
 	}
 	return sum(totals), nil
 }
