@@ -4,52 +4,80 @@
 # packages that are missing if it may, and else says what to install.
 set -euo pipefail
 
+# The places where the test kit looks too: see impl/testkit/find.go.
+
 has_postgres() {
-  local bin
-  for bin in $(command -v postgres || true) "$(pg_config --bindir 2>/dev/null || true)/postgres" \
-    /usr/lib/postgresql/*/bin/postgres /usr/pgsql-*/bin/postgres \
-    /opt/homebrew/opt/postgresql*/bin/postgres /usr/local/opt/postgresql*/bin/postgres \
-    /Applications/Postgres.app/Contents/Versions/*/bin/postgres; do
-    [ -x "$bin" ] && [ "$("$bin" --version | sed -E 's/.*\) ([0-9]+).*/\1/')" -ge 15 ] && return 0
+  local bin version
+  for bin in "$(dirname "$(command -v postgres || echo /nowhere/postgres)")" \
+    "$(pg_config --bindir 2>/dev/null || echo /nowhere)" \
+    /usr/lib/postgresql/*/bin /usr/pgsql-*/bin \
+    /opt/homebrew/opt/postgresql*/bin /usr/local/opt/postgresql*/bin \
+    /Applications/Postgres.app/Contents/Versions/*/bin; do
+    [ -x "$bin/postgres" ] && [ -x "$bin/initdb" ] || continue
+    version=$("$bin/postgres" --version | sed -nE 's/.*\) ([0-9]+).*/\1/p')
+    [ "${version:-0}" -ge 15 ] && return 0
   done
   return 1
 }
 
 has_redis() {
-  command -v redis-server >/dev/null && [ "$(redis-server --version | sed -E 's/.*v=([0-9]+).*/\1/')" -ge 7 ]
+  local program version
+  for program in "$(command -v redis-server || true)" /opt/homebrew/bin/redis-server /usr/local/bin/redis-server; do
+    [ -x "$program" ] || continue
+    version=$("$program" --version | sed -nE 's/.*v=([0-9]+).*/\1/p')
+    [ "${version:-0}" -ge 7 ] && return 0
+  done
+  return 1
 }
 
-packages=()
-has_postgres || packages+=(postgresql)
-has_redis || packages+=(redis-server)
-for program in "$@"; do
-  command -v "$program" >/dev/null || packages+=("$program")
-done
-[ ${#packages[@]} -gt 0 ] || exit 0
+# look lists in missing the packages whose programs aren't there.
+look() {
+  local program
+  missing=()
+  has_postgres || missing+=(postgresql)
+  has_redis || missing+=(redis-server)
+  for program in "$@"; do
+    command -v "$program" >/dev/null || missing+=("$program")
+  done
+}
 
-as_root=()
-if [ "$(id -u)" -ne 0 ]; then
-  as_root=(sudo -n)
-fi
-if command -v apt-get >/dev/null && { [ "$(id -u)" -eq 0 ] || sudo -n true 2>/dev/null; }; then
-  echo "Installing ${packages[*]} ..." >&2
+look "$@"
+[ ${#missing[@]} -gt 0 ] || exit 0
+
+as_root=(env)
+[ "$(id -u)" -eq 0 ] || as_root=(sudo -n)
+if command -v apt-get >/dev/null && "${as_root[@]}" true 2>/dev/null; then
+  echo "Installing ${missing[*]} ..." >&2
   # The packages would start servers on the standard ports, which nobody wants:
   # this says no to whoever asks to start a service.
   policy=/usr/sbin/policy-rc.d
   if [ ! -e "$policy" ]; then
+    trap '"${as_root[@]}" rm -f "$policy"' EXIT
     printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee "$policy" >/dev/null
     "${as_root[@]}" chmod +x "$policy"
-    trap '"${as_root[@]}" rm -f "$policy"' EXIT
   fi
-  "${as_root[@]}" apt-get update -qq
-  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
-  exit 0
+  "${as_root[@]}" apt-get update -qq &&
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+      apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null || true
+  # An older release's packages may be too old, so what counts is what is there now.
+  look "$@"
+  [ ${#missing[@]} -gt 0 ] || exit 0
 fi
+
+brew=()
+for package in "${missing[@]}"; do
+  case $package in
+    postgresql) brew+=(postgresql@17) ;;
+    redis-server) brew+=(redis) ;;
+    *) brew+=("$package") ;;
+  esac
+done
 cat >&2 <<MESSAGE
-These programs are missing, or too old, and can't be installed from here: ${packages[*]}
-Install them and try again:
-  Debian, Ubuntu:  sudo apt-get install ${packages[*]}
-  macOS:           brew install postgresql@17 redis haproxy
+These programs are missing, or too old, and can't be installed from here: ${missing[*]}
+PostgreSQL must be 15 or newer, Redis 7 or newer. Install them and try again:
+  Debian, Ubuntu:  sudo apt-get install ${missing[*]}
+                   (older releases: from https://apt.postgresql.org and https://packages.redis.io)
+  macOS:           brew install ${brew[*]}
 The tests start servers of their own; no running service is needed or used.
 MESSAGE
 exit 1

@@ -1,6 +1,7 @@
 package testkit
 
 import (
+	"errors"
 	"fmt"
 	"os/exec"
 	"path/filepath"
@@ -19,9 +20,13 @@ const (
 // howToInstall is what people on the usual systems need.
 const howToInstall = "install it: `apt-get install postgresql redis-server` on Debian and Ubuntu, `brew install postgresql@17 redis` on macOS"
 
+// errNotInstalled is the one reason for which a test may be skipped: a program
+// that is there and doesn't start is a failure.
+var errNotInstalled = errors.New("not installed")
+
 // findPostgres returns the directory of PostgreSQL's programs and their version:
-// on the PATH, where pg_config says, or where Debian, Homebrew and Postgres.app
-// put them; the newest first.
+// on the PATH, where pg_config says, or where Debian, Red Hat, Homebrew and
+// Postgres.app put them.
 func findPostgres() (bin, version string, err error) {
 	var dirs []string
 	if path, err := exec.LookPath("postgres"); err == nil {
@@ -32,46 +37,66 @@ func findPostgres() (bin, version string, err error) {
 	}
 	for _, pattern := range []string{
 		"/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin",
-		"/opt/homebrew/opt/postgresql@*/bin", "/usr/local/opt/postgresql@*/bin", "/opt/homebrew/opt/postgresql/bin",
+		"/opt/homebrew/opt/postgresql*/bin", "/usr/local/opt/postgresql*/bin",
 		"/Applications/Postgres.app/Contents/Versions/*/bin",
 	} {
 		found, err := filepath.Glob(pattern)
 		if err != nil {
 			return "", "", fmt.Errorf("looking for PostgreSQL: %w", err)
 		}
+		// The highest first. All that are new enough have two digits, so the
+		// order of their names is that of their versions.
 		slices.Sort(found)
 		slices.Reverse(found)
 		dirs = append(dirs, found...)
 	}
+	return choosePostgres(dirs)
+}
+
+// choosePostgres returns the first directory that has what we need.
+func choosePostgres(dirs []string) (bin, version string, err error) {
 	seen := ""
 	for _, dir := range dirs {
 		version, major, err := versionOf(filepath.Join(dir, "postgres"))
 		if err != nil {
 			continue // not there, or not a program of this machine
 		}
-		if _, err := exec.LookPath(filepath.Join(dir, "initdb")); err == nil && major >= oldestPostgres {
-			return dir, version, nil
+		if major < oldestPostgres {
+			seen = fmt.Sprintf(" (found only %s in %s)", version, dir)
+			continue
 		}
-		seen = fmt.Sprintf(" (found only %s in %s)", version, dir)
+		if _, err := exec.LookPath(filepath.Join(dir, "initdb")); err != nil {
+			seen = fmt.Sprintf(" (found %s in %s, but without initdb)", version, dir)
+			continue
+		}
+		return dir, version, nil
 	}
-	return "", "", fmt.Errorf("PostgreSQL %d or newer is not installed%s; %s", oldestPostgres, seen, howToInstall)
+	return "", "", fmt.Errorf("PostgreSQL %d or newer is %w%s; %s", oldestPostgres, errNotInstalled, seen, howToInstall)
 }
 
 // findRedis returns the Redis server's program and its version.
 func findRedis() (program, version string, err error) {
+	return chooseRedis([]string{"redis-server", "/opt/homebrew/bin/redis-server", "/usr/local/bin/redis-server"})
+}
+
+// chooseRedis returns the first program that is new enough.
+func chooseRedis(names []string) (program, version string, err error) {
 	seen := ""
-	for _, name := range []string{"redis-server", "/opt/homebrew/bin/redis-server", "/usr/local/bin/redis-server"} {
+	for _, name := range names {
 		path, err := exec.LookPath(name)
 		if err != nil {
 			continue
 		}
 		version, major, err := versionOf(path)
-		if err == nil && major >= oldestRedis {
+		if err != nil {
+			continue // not a program of this machine
+		}
+		if major >= oldestRedis {
 			return path, version, nil
 		}
-		seen = fmt.Sprintf(" (found only %s)", version)
+		seen = fmt.Sprintf(" (found only %s: %s)", version, path)
 	}
-	return "", "", fmt.Errorf("Redis %d or newer is not installed%s; %s", oldestRedis, seen, howToInstall)
+	return "", "", fmt.Errorf("Redis %d or newer is %w%s; %s", oldestRedis, errNotInstalled, seen, howToInstall)
 }
 
 func versionOf(program string) (version string, major int, err error) {

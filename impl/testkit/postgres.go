@@ -9,13 +9,11 @@ import (
 	"io/fs"
 	"net/url"
 	"os"
-	"os/exec"
 	"os/user"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -50,7 +48,7 @@ func StartPostgres(t testing.TB) *Server {
 	t.Helper()
 	s, err := newPostgres()
 	if err != nil {
-		missing(t, err)
+		cannotStart(t, err)
 	}
 	s.own(t)
 	template, err := makeTemplate(s.url)
@@ -76,7 +74,7 @@ func sharedPostgres(t testing.TB) string {
 	if shared.postgres == nil {
 		s, err := newPostgres()
 		if err != nil {
-			missing(t, err)
+			cannotStart(t, err)
 		}
 		shared.postgres = s
 	}
@@ -109,7 +107,7 @@ func newPostgres() (*Server, error) {
 				"-c", "timezone=Asia/Kathmandu", "-c", "log_min_messages=error",
 			}
 		},
-		ready: func(port int) error { return execute(postgresURL(port), "SELECT 1") },
+		ready: postmasterReady,
 	}}
 	if err := s.initialize(bin, as); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
@@ -121,18 +119,43 @@ func newPostgres() (*Server, error) {
 	return s, nil
 }
 
+// initialize makes the data directory. Like a server, initdb is supervised: if we
+// are killed meanwhile, neither it nor what it made so far stays behind.
 func (s *Server) initialize(bin string, as *account) error {
-	initdb := exec.Command(filepath.Join(bin, "initdb"), "-D", filepath.Join(s.dir, "data"),
-		"-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync", "--no-instructions")
-	initdb.Dir = s.dir
 	if as != nil {
 		if err := os.Chown(s.dir, int(as.uid), int(as.gid)); err != nil {
 			return fmt.Errorf("giving PostgreSQL its directory: %w", err)
 		}
-		initdb.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: as.uid, Gid: as.gid}}
 	}
-	if out, err := initdb.CombinedOutput(); err != nil {
-		return fmt.Errorf("initdb: %w\n%s", err, out)
+	data := filepath.Join(s.dir, "data")
+	initdb, err := supervise(s.dir, "TERM", s.log(), as, filepath.Join(bin, "initdb"), "-D", data,
+		"-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync", "--no-instructions")
+	if err != nil {
+		return err
+	}
+	poll(readyTimeout, func() bool { return !running(initdb.pid) })
+	initdb.end(true) // which stops it, should it still run
+	// initdb deletes what it made when it fails or is stopped.
+	if _, err := os.Stat(filepath.Join(data, "PG_VERSION")); err != nil {
+		log, _ := os.ReadFile(s.log()) // best effort: the error is the other one
+		return fmt.Errorf("initdb failed: %w\n%s", err, log)
+	}
+	return nil
+}
+
+// postmasterReady reads what PostgreSQL writes about itself for pg_ctl: its pid in
+// the first line of postmaster.pid, its state in the eighth.
+func postmasterReady(dir string, _, pid int) error {
+	text, err := os.ReadFile(filepath.Join(dir, "data", "postmaster.pid"))
+	if err != nil {
+		return fmt.Errorf("reading PostgreSQL's state: %w", err)
+	}
+	lines := strings.Split(string(text), "\n")
+	if lines[0] != strconv.Itoa(pid) {
+		return errors.New("it left no trace of its own")
+	}
+	if len(lines) < 8 || strings.TrimSpace(lines[7]) != "ready" {
+		return errors.New("it isn't ready")
 	}
 	return nil
 }

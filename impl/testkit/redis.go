@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -27,7 +29,7 @@ func Redis(t testing.TB) string {
 	if err != nil {
 		t.Fatalf("testkit: taking a Redis database: %v", err)
 	}
-	url := server + "/" + strconv.FormatInt(n%(redisDatabases-1)+1, 10)
+	url := server + "/" + strconv.FormatInt(redisNumber(n), 10)
 	own := redisClient(t, url)
 	if err := own.FlushDB(ctx).Err(); err != nil {
 		t.Fatalf("testkit: emptying a Redis database: %v", err)
@@ -39,6 +41,10 @@ func Redis(t testing.TB) string {
 	})
 	return url
 }
+
+// redisNumber returns the number of the n-th database handed out. They go round,
+// and leave out 0.
+func redisNumber(n int64) int64 { return n%(redisDatabases-1) + 1 }
 
 func redisClient(t testing.TB, url string) *goredis.Client {
 	t.Helper()
@@ -61,7 +67,7 @@ func StartRedis(t testing.TB, args ...string) *Server {
 	t.Helper()
 	s, err := newRedis(args...)
 	if err != nil {
-		missing(t, err)
+		cannotStart(t, err)
 	}
 	s.url += "/0"
 	return s.own(t)
@@ -78,7 +84,7 @@ func sharedRedis(t testing.TB) string {
 	if shared.redis == nil {
 		s, err := newRedis()
 		if err != nil {
-			missing(t, err)
+			cannotStart(t, err)
 		}
 		shared.redis = s
 	}
@@ -102,7 +108,7 @@ func newRedis(args ...string) (*Server, error) {
 				"--save", "", "--appendonly", "no", "--databases", strconv.Itoa(redisDatabases),
 			}, args...)
 		},
-		ready: pingRedis,
+		ready: func(_ string, port, pid int) error { return redisReady(port, pid, password(args)) },
 	}}
 	if err := s.launch(); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
@@ -111,14 +117,26 @@ func newRedis(args ...string) (*Server, error) {
 	return s, nil
 }
 
-// pingRedis says whether a server answers, with or without a password.
-func pingRedis(port int) (err error) {
-	client := goredis.NewClient(&goredis.Options{Addr: fmt.Sprintf("127.0.0.1:%d", port), MaxRetries: -1, DialTimeout: time.Second})
+// redisReady says whether the server on a port answers, and is ours.
+func redisReady(port, pid int, password string) (err error) {
+	client := goredis.NewClient(&goredis.Options{
+		Addr: fmt.Sprintf("127.0.0.1:%d", port), Password: password, MaxRetries: -1, DialTimeout: time.Second,
+	})
 	defer func() { err = errors.Join(err, client.Close()) }()
-	err = client.Ping(context.Background()).Err()
-	var refused goredis.Error
-	if errors.As(err, &refused) && goredis.HasErrorPrefix(err, "NOAUTH") {
-		return nil
+	info, err := client.Info(context.Background(), "server").Result()
+	if err != nil {
+		return fmt.Errorf("asking Redis: %w", err)
 	}
-	return err
+	if !strings.Contains(info, fmt.Sprintf("process_id:%d\r\n", pid)) {
+		return errors.New("another server has the port")
+	}
+	return nil
+}
+
+// password returns the one that a server's arguments set, if any.
+func password(args []string) string {
+	if i := slices.Index(args, "--requirepass"); i >= 0 && i+1 < len(args) {
+		return args[i+1]
+	}
+	return ""
 }

@@ -13,7 +13,8 @@ import (
 )
 
 // RunWithServers starts one PostgreSQL and one Redis, runs the command with their
-// URLs in its environment, stops them, and returns the command's exit code.
+// URLs in its environment, stops them, and returns the command's exit code: 127
+// when it can't be started, 128 + n when signal n ended it.
 // Signals go on to the command; the servers end when it has.
 func RunWithServers(stderr io.Writer, command []string) int {
 	started := time.Now()
@@ -54,10 +55,10 @@ func RunWithServers(stderr io.Writer, command []string) int {
 				fmt.Fprintln(stderr, "with-servers:", err)
 				return 1
 			}
-			if code := child.ProcessState.ExitCode(); code >= 0 {
-				return code
+			if status, ok := child.ProcessState.Sys().(syscall.WaitStatus); ok && status.Signaled() {
+				return 128 + int(status.Signal()) // as shells say it
 			}
-			return 1 // a signal ended it
+			return child.ProcessState.ExitCode()
 		}
 	}
 }

@@ -3,6 +3,8 @@ package testkit
 import (
 	"fmt"
 	"os"
+	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 	"testing"
@@ -29,7 +31,9 @@ type kind struct {
 	stopSignal string // what stops it at once but in order
 	as         *account
 	command    func(dir string, port int) []string
-	ready      func(port int) error
+	// ready returns nil once the server with this directory and pid answers on
+	// the port. It must not take another server there for ours.
+	ready func(dir string, port, pid int) error
 }
 
 // readyTimeout is generous: on a loaded machine a start can take seconds.
@@ -59,26 +63,29 @@ func (s *Server) launch() error {
 func (s *Server) start() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	logFile := s.dir + "/server.log"
-	c, err := supervise(s.dir, s.kind.stopSignal, logFile, s.kind.as, s.kind.command(s.dir, s.port)...)
+	if s.child != nil {
+		return fmt.Errorf("%s is running already", s.kind.name)
+	}
+	c, err := supervise(s.dir, s.kind.stopSignal, s.log(), s.kind.as, s.kind.command(s.dir, s.port)...)
 	if err != nil {
 		return err
 	}
-	var last error
-	alive := true
-	ready := poll(readyTimeout, func() bool {
-		last = s.kind.ready(s.port)
-		alive = last == nil || syscall.Kill(c.pid, 0) == nil
-		return last == nil || !alive
+	var notReady error
+	poll(readyTimeout, func() bool {
+		notReady = s.kind.ready(s.dir, s.port, c.pid)
+		return notReady == nil || !running(c.pid)
 	})
-	if !ready || !alive {
+	if notReady != nil {
 		c.end(true)
-		log, _ := os.ReadFile(logFile) // best effort: the error is the other one
-		return fmt.Errorf("%s didn't start on port %d: %w\n%s", s.kind.name, s.port, last, log)
+		log, _ := os.ReadFile(s.log()) // best effort: the error is the other one
+		return fmt.Errorf("%s didn't start on port %d: %w\n%s", s.kind.name, s.port, notReady, log)
 	}
 	s.child = c
 	return nil
 }
+
+// log is the file that takes what the server prints.
+func (s *Server) log() string { return filepath.Join(s.dir, "server.log") }
 
 // end stops the server if it runs.
 func (s *Server) end(keep bool) {
@@ -98,64 +105,83 @@ func (s *Server) remove() {
 }
 
 // Stop ends the server in order but at once: PostgreSQL by an immediate
-// shutdown, Redis without saving.
+// shutdown, Redis without saving. It ends a paused server too.
 func (s *Server) Stop() { s.t.Helper(); s.end(true) }
 
 // Start starts the server again, with the port and the data that it had.
 func (s *Server) Start() {
 	s.t.Helper()
 	if err := s.start(); err != nil {
-		s.t.Fatal(err)
+		s.t.Fatalf("testkit: %v", err)
 	}
 }
 
-// Kill ends the server and its children as a power cut would.
+// Kill ends the server and its children as a power cut would, and returns when
+// all are gone. Frozen first, the server can't make a child that is overlooked.
 func (s *Server) Kill() {
 	s.t.Helper()
-	s.mu.Lock()
-	c := s.child
-	s.mu.Unlock()
-	if c == nil {
+	if !s.started() {
 		return
 	}
-	family := c.family()
-	for _, pid := range family {
-		_ = syscall.Kill(pid, syscall.SIGKILL) // one that is gone already is fine
+	pids := s.pause()
+	if err := send(syscall.SIGKILL, pids...); err != nil {
+		s.t.Fatalf("testkit: %v", err)
 	}
 	s.end(true)
-	if !gone(family) {
-		s.t.Fatalf("%s survived SIGKILL", s.kind.name)
+	if !poll(readyTimeout, func() bool { return !slices.ContainsFunc(pids, running) }) {
+		s.t.Fatalf("testkit: %s survived SIGKILL", s.kind.name)
 	}
 }
 
-// Pause freezes the server: it keeps its connections and answers nothing.
-func (s *Server) Pause() { s.t.Helper(); s.signal(syscall.SIGSTOP) }
+// Pause freezes the server and its children: it keeps its connections, takes new
+// ones as far as the system does that for it, and answers nothing.
+func (s *Server) Pause() { s.t.Helper(); s.pause() }
 
 // Resume unfreezes it.
-func (s *Server) Resume() { s.t.Helper(); s.signal(syscall.SIGCONT) }
-
-func (s *Server) signal(signal syscall.Signal) {
+func (s *Server) Resume() {
 	s.t.Helper()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	pids, err := family(s.pid())
+	if err == nil {
+		err = send(syscall.SIGCONT, pids...)
+	}
+	if err != nil {
+		s.t.Fatalf("testkit: %v", err)
+	}
+}
+
+// started reports whether the server was started and not ended since.
+func (s *Server) started() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.child != nil
+}
+
+// pause freezes the server's processes and returns their pids.
+func (s *Server) pause() []int {
+	s.t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	pids, err := freeze(s.pid())
+	if err != nil {
+		s.t.Fatalf("testkit: %v", err)
+	}
+	return pids
+}
+
+// pid returns the server's own pid. The caller holds the lock.
+func (s *Server) pid() int {
+	s.t.Helper()
 	if s.child == nil {
-		s.t.Fatalf("%s isn't running", s.kind.name)
+		s.t.Fatalf("testkit: %s isn't running", s.kind.name)
 	}
-	if err := s.child.signal(signal); err != nil {
-		s.t.Fatal(err)
-	}
+	return s.child.pid
 }
 
 // own makes the server the test's: it ends with the test.
 func (s *Server) own(t testing.TB) *Server {
 	s.t = t
-	t.Cleanup(func() {
-		s.mu.Lock()
-		if s.child != nil {
-			_ = s.child.signal(syscall.SIGCONT) // a frozen server can't be asked to stop
-		}
-		s.mu.Unlock()
-		s.remove()
-	})
+	t.Cleanup(s.remove)
 	return s
 }

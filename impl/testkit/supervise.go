@@ -2,7 +2,6 @@ package testkit
 
 import (
 	"bufio"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -10,7 +9,6 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
-	"time"
 )
 
 // supervisor is a shell that runs a server and outlives us just long enough to
@@ -22,6 +20,13 @@ import (
 //
 // Descriptor 3 carries the server's pid to us. A line on standard input says to
 // keep the directory.
+//
+// A server that a test froze is woken before it is stopped, and so are its
+// children, which would otherwise stay frozen for ever. The children are looked
+// up in Linux's /proc, because slim images have no ps, or else by ps.
+//
+// The watchdog takes its sleep along when it is ended. Until it has one, $! is
+// what it inherited: the server.
 const supervisor = `
 dir=$1 signal=$2
 shift 2
@@ -31,8 +36,21 @@ echo "$pid" >&3
 exec 3>&-
 keep=
 read -r keep
+children() {
+	if [ -r /proc/self/status ]; then
+		grep -ls "^PPid:[[:space:]]*$pid\$" /proc/[0-9]*/status | tr -cd '0-9\n'
+	else
+		ps -A -o pid= -o ppid= | awk -v parent="$pid" '$2 == parent { print $1 }'
+	fi
+}
+for frozen in $(children) "$pid"; do kill -s CONT "$frozen" 2>/dev/null; done
 kill -s "$signal" "$pid" 2>/dev/null
-( sleep 10; kill -s KILL "$pid" ) >/dev/null 2>&1 &
+(
+	trap '[ "$!" = "$pid" ] || kill "$!"; exit' TERM
+	sleep 10 &
+	wait "$!"
+	kill -s KILL "$pid"
+) >/dev/null 2>&1 &
 watchdog=$!
 wait "$pid" 2>/dev/null
 kill "$watchdog" 2>/dev/null
@@ -100,45 +118,4 @@ func (c *child) end(keep bool) {
 	}
 	_ = c.hold.Close()
 	_ = c.supervisor.Wait() // its exit code is that of the last kill: it says nothing
-}
-
-// family returns the server's pid and those of its children.
-func (c *child) family() []int {
-	pids := []int{c.pid}
-	out, err := exec.Command("pgrep", "-P", strconv.Itoa(c.pid)).Output()
-	if err != nil {
-		return pids // no children
-	}
-	for field := range strings.FieldsSeq(string(out)) {
-		if pid, err := strconv.Atoi(field); err == nil {
-			pids = append(pids, pid)
-		}
-	}
-	return pids
-}
-
-// signal sends a signal to the server and its children, the server first: a
-// postmaster that is stopped makes no more children.
-func (c *child) signal(s syscall.Signal) error {
-	if err := syscall.Kill(c.pid, s); err != nil {
-		return fmt.Errorf("signalling %d: %w", c.pid, err)
-	}
-	for _, pid := range c.family()[1:] {
-		if err := syscall.Kill(pid, s); err != nil && !errors.Is(err, syscall.ESRCH) {
-			return fmt.Errorf("signalling %d: %w", pid, err)
-		}
-	}
-	return nil
-}
-
-// gone reports whether none of the processes is left.
-func gone(pids []int) bool {
-	return poll(20*time.Second, func() bool {
-		for _, pid := range pids {
-			if !errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
-				return false
-			}
-		}
-		return true
-	})
 }

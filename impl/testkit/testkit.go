@@ -9,6 +9,7 @@
 package testkit
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -65,10 +66,12 @@ func (s *sharedServers) stop() {
 	s.postgres, s.redis = nil, nil
 }
 
-// missing skips the test, or fails it where tests are required.
-func missing(t testing.TB, err error) {
+// cannotStart ends a test that can't have its server. Only where the program isn't
+// installed, and tests aren't required, is the test skipped; everything else is a
+// failure.
+func cannotStart(t testing.TB, err error) {
 	t.Helper()
-	if os.Getenv(EnvRequired) != "" {
+	if !errors.Is(err, errNotInstalled) || os.Getenv(EnvRequired) != "" {
 		t.Fatalf("testkit: %v", err)
 	}
 	t.Skipf("\n*** testkit: SKIPPED, this test ran NOTHING: %v\n*** `make test` installs what is missing, or says how", err)
