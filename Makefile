@@ -7,6 +7,7 @@ SHELL := bash
 # product's module graph. Without cgo sqlc builds four times as fast.
 TOOLS := CGO_ENABLED=0 go tool -modfile=tools/go.mod
 LINT  := CGO_ENABLED=0 go tool -modfile=tools/lint/go.mod golangci-lint
+OASDIFF := CGO_ENABLED=0 go tool -modfile=tools/oasdiff/go.mod oasdiff
 
 # Every test run gets its own PostgreSQL and Redis, and may not skip for want of them.
 WITH_SERVERS := TESTKIT_REQUIRED=1 go run ./impl/testkit/cmd/with-servers --
@@ -55,6 +56,7 @@ fuzz: ## Run every fuzz target for FUZZTIME each (default 30s)
 
 .PHONY: generate
 generate: ## Generate code from api/openapi.yaml and sql/
+	go run ./api/cmd/check-keywords api/openapi.yaml
 	$(TOOLS) oapi-codegen -config api/server.yaml api/openapi.yaml
 	$(TOOLS) oapi-codegen -config api/client.yaml api/openapi.yaml
 	$(TOOLS) sqlc generate
@@ -66,6 +68,21 @@ verify: ## Check that generated code, go.mod and the README are up to date
 .PHONY: lint
 lint: ## Run the linters
 	$(LINT) run ./...
+
+.PHONY: lint-spec
+lint-spec: ## Lint the contract
+	@cd api/lint && { [ node_modules/.package-lock.json -nt package-lock.json ] || npm ci --ignore-scripts --no-audit --no-fund --loglevel=error; }
+	cd api/lint && REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true npx --no-install redocly lint --config redocly.yaml ../openapi.yaml --format=stylish
+
+# Errors only: warnings are changes that a careful client survives, and are shown.
+.PHONY: breaking
+breaking: ## Check that the contract doesn't break clients of the released one
+	@$(OASDIFF) breaking --fail-on ERR api/released/openapi.yaml api/openapi.yaml || { \
+	  echo "breaking: api/openapi.yaml breaks clients of api/released/openapi.yaml (above): add instead of changing, or release a new major version" >&2; exit 1; }
+
+.PHONY: prove-gates
+prove-gates: ## Break one thing after the other and see each check fail
+	@scripts/prove-gates.sh
 
 .PHONY: fmt
 fmt: ## Format the code

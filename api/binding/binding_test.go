@@ -63,7 +63,7 @@ func TestBodyReportsEveryViolation(t *testing.T) {
 		"null":                      {`null`, []string{" type"}},
 		"a string":                  {`"x"`, []string{" type"}},
 		"an empty object":           {`{}`, []string{"/event_type required", "/timestamp required", "/user_id required"}},
-		"all fields wrong":          {`{"user_id":0,"event_type":"","timestamp":5,"payload":[],"event_id":"x","x":1}`, []string{"/event_id format", "/event_type min_length", "/payload type", "/timestamp minimum", "/user_id minimum", "/x unknown_field"}},
+		"all fields wrong":          {`{"user_id":0,"event_type":"","timestamp":5,"payload":[],"event_id":"x","x":1}`, []string{"/event_id format", "/event_type min_length", "/event_type pattern", "/payload type", "/timestamp minimum", "/user_id minimum", "/x unknown_field"}},
 		"null for required":         {with(`123`, `null`), []string{"/user_id type"}},
 		"null for optional":         {with(`{"item":"book"}`, `null`), []string{"/payload type"}},
 		"string for integer":        {with(`123`, `"123"`), []string{"/user_id type"}},
@@ -74,8 +74,16 @@ func TestBodyReportsEveryViolation(t *testing.T) {
 		"minus zero":                {with(`123`, `-0`), []string{"/user_id minimum"}},
 		"past int64":                {with(`123`, `9223372036854775808`), []string{"/user_id maximum"}},
 		"far below int64":           {with(`123`, `-99999999999999999999`), []string{"/user_id minimum"}},
+		"past int64 and a fraction": {with(`123`, `9223372036854775808.5`), []string{"/user_id type"}},
+		"past int64, exponent":      {with(`123`, `92233720368547758070e-1`), []string{"/user_id type"}},
 		"number for string":         {with(`"purchase"`, `7`), []string{"/event_type type"}},
 		"too long":                  {with(`purchase`, strings.Repeat("a", 129)), []string{"/event_type max_length"}},
+		"too long and wrong":        {with(`purchase`, strings.Repeat(" ", 129)), []string{"/event_type max_length", "/event_type pattern"}},
+		"an empty name":             {with(`{`, `{"":1,`), []string{"/ unknown_field"}},
+		"empty names in payload":    {with(`{"item":"book"}`, `{"":{"":1,"":2}}`), []string{"/payload// duplicate_field"}},
+		"257 names and one twice":   {with(`{"item":"book"}`, strings.Replace(object(257), `{`, `{"k":0,`, 1)), []string{"/payload max_properties", "/payload/k duplicate_field"}},
+		"256 names and one twice":   {with(`{"item":"book"}`, strings.Replace(object(256), `{`, `{"k":0,`, 1)), []string{"/payload/k duplicate_field"}},
+		"duplicate, then deep":      {with(`{"item":"book"}`, `{"a":1,"a":`+strings.Repeat(`[`, 20_000)+strings.Repeat(`]`, 20_000)+`}`), []string{" too_deep"}},
 		"bad first character":       {with(`purchase`, `-a`), []string{"/event_type pattern"}},
 		"bad character":             {with(`purchase`, `a b`), []string{"/event_type pattern"}},
 		"newline at the end":        {with(`purchase`, `a\n`), []string{"/event_type pattern"}},
@@ -166,20 +174,5 @@ func TestBodyBoundsViolations(t *testing.T) {
 	_, violations, err := decode(t, object(200))
 	if err != nil || len(violations) != binding.MaxViolations {
 		t.Errorf("%d violations, error %v; want %d", len(violations), err, binding.MaxViolations)
-	}
-}
-
-// BenchmarkBody decodes and validates the 150-byte event.
-func BenchmarkBody(b *testing.B) {
-	const body = `{"user_id":123456,"event_type":"purchase","timestamp":1690000000,"payload":{"item":"book","price":12.5,"currency":"EUR","tags":["a","b"],"qty":1}}`
-	b.SetBytes(int64(len(body)))
-	b.ReportAllocs()
-	reader := strings.NewReader(body)
-	for b.Loop() {
-		reader.Reset(body)
-		var e api.Event
-		if violations, err := binding.Body(reader, &e); err != nil || len(violations) > 0 {
-			b.Fatal(violations, err)
-		}
 	}
 }

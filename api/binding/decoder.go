@@ -3,6 +3,7 @@ package binding
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"math"
 	"strconv"
@@ -41,6 +42,7 @@ type Decoder struct {
 	reader     bytes.Buffer // what tokens reads; a view of input
 	tokens     jsontext.Decoder
 	scratch    []byte
+	kept       []byte // what was read and outlives the decoder; see keep
 	path       []segment
 	violations []Violation
 	err        error // the first syntax error
@@ -49,8 +51,10 @@ type Decoder struct {
 
 // segment is one step of the path to the value being read.
 type segment struct {
-	name  string // of a member; empty before the first
-	index int    // of an array's item, or -1 in an object
+	name  string // of a member
+	named bool   // in an object: a member was entered, maybe with an empty name
+	index int    // of an array's item, or -1 in an object and before the first item
+	array *Array // the rule of an array that BeginArray entered
 }
 
 // maxPooled is the size in bytes of the largest buffer that is kept for reuse.
@@ -64,7 +68,7 @@ func (d *Decoder) release() {
 	}
 	d.input.Reset()
 	d.reader = bytes.Buffer{}
-	d.violations = nil // handed out
+	d.violations, d.kept = nil, nil // handed out
 	decoders.Put(d)
 }
 
@@ -80,17 +84,32 @@ func (d *Decoder) decode(v Value) ([]Violation, error) {
 	// tokenizer stops there. Read once more with a tokenizer that goes on: if
 	// that succeeds, the JSON is well-formed and the violations are complete.
 	strict := d.err
-	if !utf8.Valid(d.input.Bytes()) {
-		return nil, syntaxError(strict)
+	if at := invalidUTF8(d.input.Bytes()); at >= 0 {
+		return nil, &SyntaxError{Offset: int64(at), Reason: "invalid UTF-8"}
 	}
 	d.run(v, true)
-	if d.err != nil || len(d.violations) == 0 {
-		if deep := tooDeep(strict); deep != nil {
+	switch {
+	case d.err != nil:
+		if deep := tooDeep(d.err); deep != nil {
 			return []Violation{*deep}, nil
 		}
+		return nil, syntaxError(d.err)
+	case len(d.violations) == 0:
 		return nil, syntaxError(strict)
 	}
 	return d.violations, nil
+}
+
+// invalidUTF8 returns the offset of the first byte that isn't UTF-8, or -1.
+func invalidUTF8(text []byte) int {
+	for at := 0; at < len(text); {
+		r, size := utf8.DecodeRune(text[at:])
+		if r == utf8.RuneError && size == 1 {
+			return at
+		}
+		at += size
+	}
+	return -1
 }
 
 // run makes one pass over the input.
@@ -150,7 +169,7 @@ func (d *Decoder) Violate(code, detail string) {
 func (d *Decoder) violateMember(name, code, detail string) {
 	top := &d.path[len(d.path)-1]
 	saved := *top
-	top.name = name
+	top.name, top.named = name, true
 	d.Violate(code, detail)
 	*top = saved
 }
@@ -159,7 +178,7 @@ func (d *Decoder) violateMember(name, code, detail string) {
 func (d *Decoder) pointer() string {
 	var b strings.Builder
 	for _, s := range d.path {
-		if s.index < 0 && s.name == "" {
+		if s.index < 0 && !s.named {
 			continue
 		}
 		b.WriteByte('/')
@@ -242,7 +261,7 @@ func (d *Decoder) NextMember() (name []byte, more bool) {
 	if d.err != nil {
 		return nil, false
 	}
-	d.path[len(d.path)-1].name = ""
+	d.path[len(d.path)-1].named = false
 	if d.tokens.PeekKind() == '}' {
 		if _, err := d.tokens.ReadToken(); err != nil {
 			d.err = err
@@ -268,6 +287,62 @@ func (d *Decoder) unquote(quoted jsontext.Value) []byte {
 	return d.scratch
 }
 
+// BeginArray enters an array. False: the value is something else; it has been
+// reported and skipped.
+func (d *Decoder) BeginArray(rule *Array) bool {
+	if d.err != nil {
+		return false
+	}
+	if d.tokens.PeekKind() != '[' {
+		d.mismatch("an array")
+		return false
+	}
+	if _, err := d.tokens.ReadToken(); err != nil {
+		d.err = err
+		return false
+	}
+	d.path = append(d.path, segment{index: -1, array: rule})
+	return true
+}
+
+// NextItem goes to the array's next item, which the caller reads. False: the
+// array has ended and was left, or a syntax error was met.
+//
+// Items beyond the rule's maximum are skipped unseen, so that what a body can
+// make the caller hold is bounded by the contract.
+func (d *Decoder) NextItem() bool {
+	if d.err != nil {
+		return false
+	}
+	top := &d.path[len(d.path)-1]
+	top.index++
+	read, rule := top.index, top.array
+	if d.tokens.PeekKind() != ']' {
+		if rule.MaxItems == 0 || read < rule.MaxItems {
+			return true
+		}
+		for d.err == nil && d.tokens.PeekKind() != ']' {
+			d.skip()
+		}
+		read++ // at least one more than allowed
+	}
+	if d.err != nil {
+		return false
+	}
+	if _, err := d.tokens.ReadToken(); err != nil {
+		d.err = err
+		return false
+	}
+	d.path = d.path[:len(d.path)-1]
+	switch {
+	case read < rule.MinItems:
+		d.Violate("min_items", fmt.Sprintf("must have at least %d %s", rule.MinItems, plural(rule.MinItems, "item")))
+	case rule.MaxItems > 0 && read > rule.MaxItems:
+		d.Violate("max_items", fmt.Sprintf("must have at most %d %s", rule.MaxItems, plural(rule.MaxItems, "item")))
+	}
+	return false
+}
+
 // Member enters the named member unless it was there before, which is reported.
 // bit is the member's own in seen.
 func (d *Decoder) Member(seen *uint64, bit uint64, name string) bool {
@@ -277,7 +352,8 @@ func (d *Decoder) Member(seen *uint64, bit uint64, name string) bool {
 		return false
 	}
 	*seen |= bit
-	d.path[len(d.path)-1].name = name
+	top := &d.path[len(d.path)-1]
+	top.name, top.named = name, true
 	return true
 }
 
@@ -341,11 +417,30 @@ func (d *Decoder) String(rule *String) (string, bool) {
 		return "", false
 	}
 	text := d.unquote(v)
-	if code, detail := rule.check(text); code != "" {
-		d.Violate(code, detail)
+	if faults := rule.check(text); len(faults) > 0 {
+		for _, f := range faults {
+			d.Violate(f.code, f.detail)
+		}
 		return "", false
 	}
 	return string(text), true
+}
+
+// Bool reads a boolean.
+func (d *Decoder) Bool() (value, ok bool) {
+	if d.err != nil {
+		return false, false
+	}
+	kind := d.tokens.PeekKind()
+	if kind != 't' && kind != 'f' {
+		d.mismatch("true or false")
+		return false, false
+	}
+	if _, err := d.tokens.ReadToken(); err != nil {
+		d.err = err
+		return false, false
+	}
+	return kind == 't', true
 }
 
 // UUID reads a string of the format uuid, in canonical form.
@@ -368,18 +463,38 @@ func (d *Decoder) Raw(rule *Object) (RawObject, bool) {
 	if !ok {
 		return nil, false
 	}
+	n, sound := members(v), true
 	if d.lenient {
-		before := len(d.violations)
-		d.inspect(v)
-		if d.err != nil || len(d.violations) > before {
-			return nil, false
-		}
+		n, sound = d.inspect(v)
 	}
-	if rule.MaxProperties > 0 && members(v) > rule.MaxProperties {
-		d.Violate("max_properties", "must have at most "+strconv.Itoa(rule.MaxProperties)+" names at the top")
+	if d.err != nil {
 		return nil, false
 	}
-	return RawObject(bytes.Clone(v)), true
+	if rule.MaxProperties > 0 && n > rule.MaxProperties {
+		d.Violate("max_properties", "must have at most "+strconv.Itoa(rule.MaxProperties)+" names at the top")
+		sound = false
+	}
+	if !sound {
+		return nil, false
+	}
+	return d.keep(v), true
+}
+
+// keptChunk is how many bytes of a body's values are copied into one piece of
+// memory: enough to take many small ones, few enough for one value to hold on to
+// all of it.
+const keptChunk = 4 << 10
+
+// keep returns a copy of the text that the next read leaves alone. In a body of
+// many values it costs less than an allocation each.
+func (d *Decoder) keep(text []byte) []byte {
+	if cap(d.kept)-len(d.kept) < len(text) {
+		rest := d.input.Len() - int(d.tokens.InputOffset())
+		d.kept = make([]byte, 0, max(len(text), min(len(text)+rest, keptChunk)))
+	}
+	start := len(d.kept)
+	d.kept = append(d.kept, text...)
+	return d.kept[start:len(d.kept):len(d.kept)]
 }
 
 // members counts the members of a well-formed object, its own, not its values'.

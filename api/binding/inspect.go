@@ -11,14 +11,16 @@ import (
 
 const loneSurrogate = "contains half of a surrogate pair, which is not a character"
 
-// inspect reports, inside a value of free content, what stopped the strict
-// pass: names given twice and halves of surrogate pairs. It runs only after a
-// failure, so it may be slow.
-func (d *Decoder) inspect(v jsontext.Value) {
+// inspect reports, inside an object of free content, what stopped the strict
+// pass: names given twice and halves of surrogate pairs. It returns how many
+// different names are at the top, and whether there was nothing to report. It
+// runs only after a failure, so it may be slow.
+func (d *Decoder) inspect(v jsontext.Value) (top int, sound bool) {
 	tokens := jsontext.NewDecoder(bytes.NewReader(v), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 	names := []map[string]bool{} // of the objects around the token
 	base := len(d.path)
 	defer func() { d.path = d.path[:base] }()
+	sound = true
 	for {
 		kind, length := tokens.StackIndex(tokens.StackDepth())
 		isName := kind == '{' && length%2 == 0
@@ -26,12 +28,13 @@ func (d *Decoder) inspect(v jsontext.Value) {
 		text, opens, closes, err := nextToken(tokens)
 		switch {
 		case errors.Is(err, io.EOF):
-			return
+			return top, sound
 		case err != nil:
 			d.err = err
-			return
+			return 0, false
 		case closes:
 			d.path = d.path[:len(d.path)-1]
+			top = len(names[len(names)-1]) // after the last bracket: of the whole
 			names = names[:len(names)-1]
 			continue
 		}
@@ -40,15 +43,17 @@ func (d *Decoder) inspect(v jsontext.Value) {
 		}
 		if isName {
 			name, _ := jsontext.AppendUnquote(nil, text)
-			top := &d.path[len(d.path)-1]
-			top.name = string(name)
-			if names[len(names)-1][top.name] {
+			member := &d.path[len(d.path)-1]
+			member.name, member.named = string(name), true
+			if names[len(names)-1][member.name] {
 				d.Violate("duplicate_field", "is given twice")
+				sound = false
 			}
-			names[len(names)-1][top.name] = true
+			names[len(names)-1][member.name] = true
 		}
 		if len(text) > 0 && text[0] == '"' && hasLoneSurrogate(text) {
 			d.Violate("lone_surrogate", loneSurrogate)
+			sound = false
 		}
 		if opens {
 			d.path = append(d.path, segment{index: -1})

@@ -1,5 +1,7 @@
 package binding
 
+import "net/url"
+
 // Params collects the violations of an operation's parameters.
 type Params struct {
 	violations []Violation
@@ -19,8 +21,22 @@ func (p *Params) violate(in, name, code, detail string) {
 	}
 }
 
-// Missing reports a required parameter that isn't there.
-func (p *Params) Missing(in, name string) { p.violate(in, name, "required", "is required") }
+// Query reads a request's query. Where it can't be read, what can be is returned:
+// the parameters in it would otherwise be reported as missing.
+func (p *Params) Query(raw string) url.Values {
+	values, err := url.ParseQuery(raw)
+	if err != nil && len(p.violations) < MaxViolations {
+		p.violations = append(p.violations, Violation{Pointer: "#query", Code: "format", Detail: "must be a query string: names and values joined by = and &, percent-encoded"})
+	}
+	return values
+}
+
+// Missing reports a required parameter that isn't there: one without values.
+func (p *Params) Missing(in, name string, values []string) {
+	if len(values) == 0 {
+		p.violate(in, name, "required", "is required")
+	}
+}
 
 // Once returns the only value of a header or query parameter. Given twice it is
 // reported; absent, or reported, ok is false.
@@ -37,11 +53,20 @@ func (p *Params) Once(in, name string, values []string) (value string, ok bool) 
 
 // String checks a string parameter.
 func (p *Params) String(in, name, value string, rule *String) (string, bool) {
-	if code, detail := rule.check([]byte(value)); code != "" {
-		p.violate(in, name, code, detail)
-		return "", false
+	faults := rule.check([]byte(value))
+	for _, f := range faults {
+		p.violate(in, name, f.code, f.detail)
 	}
-	return value, true
+	return value, len(faults) == 0
+}
+
+// Bool reads a boolean parameter, which is written as in JSON.
+func (p *Params) Bool(in, name, value string) (b, ok bool) {
+	if value != "true" && value != "false" {
+		p.violate(in, name, "type", "must be true or false")
+		return false, false
+	}
+	return value == "true", true
 }
 
 // Int64 reads an integer parameter.

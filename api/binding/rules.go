@@ -2,7 +2,6 @@ package binding
 
 import (
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"regexp"
 	"regexp/syntax"
@@ -18,12 +17,25 @@ func (r *Integer) parse(number []byte) (n int64, code, detail string) {
 	switch {
 	case err == nil && n >= r.Min && n <= r.Max:
 		return n, "", ""
-	case err == nil && n < r.Min, errors.Is(err, strconv.ErrRange) && number[0] == '-':
+	case err != nil && !digits(number): // ParseInt finds digits out of range before an exponent
+		return 0, "type", "must be an integer, written without fraction and exponent"
+	case err == nil && n < r.Min, err != nil && number[0] == '-':
 		return 0, "minimum", fmt.Sprintf("must be at least %d", r.Min)
-	case err == nil, errors.Is(err, strconv.ErrRange):
-		return 0, "maximum", fmt.Sprintf("must be at most %d", r.Max)
 	}
-	return 0, "type", "must be an integer, written without fraction and exponent"
+	return 0, "maximum", fmt.Sprintf("must be at most %d", r.Max)
+}
+
+// digits reports whether a number is nothing but digits after its sign.
+func digits(number []byte) bool {
+	if len(number) > 0 && (number[0] == '-' || number[0] == '+') {
+		number = number[1:]
+	}
+	for _, c := range number {
+		if c < '0' || c > '9' {
+			return false
+		}
+	}
+	return len(number) > 0
 }
 
 // String is the rule of a string schema.
@@ -34,28 +46,38 @@ type String struct {
 	Enum      []string // empty means any
 }
 
-// check says which rule the text breaks, if any.
-func (r *String) check(text []byte) (code, detail string) {
+// fault is one rule that a value breaks.
+type fault struct {
+	code, detail string
+}
+
+// check returns every rule that the text breaks.
+func (r *String) check(text []byte) (faults []fault) {
 	if r.MinLength > 0 || r.MaxLength > 0 {
 		switch n := utf8.RuneCount(text); {
 		case n < r.MinLength:
-			return "min_length", fmt.Sprintf("must have at least %d %s", r.MinLength, plural(r.MinLength, "character"))
+			faults = append(faults, fault{"min_length", fmt.Sprintf("must have at least %d %s", r.MinLength, plural(r.MinLength, "character"))})
 		case r.MaxLength > 0 && n > r.MaxLength:
-			return "max_length", fmt.Sprintf("must have at most %d %s", r.MaxLength, plural(r.MaxLength, "character"))
+			faults = append(faults, fault{"max_length", fmt.Sprintf("must have at most %d %s", r.MaxLength, plural(r.MaxLength, "character"))})
 		}
 	}
 	if r.Pattern != nil && !r.Pattern.match(text) {
-		return "pattern", "must match " + r.Pattern.source
+		faults = append(faults, fault{"pattern", "must match " + r.Pattern.source})
 	}
-	if len(r.Enum) > 0 {
-		for _, e := range r.Enum {
-			if string(text) == e {
-				return "", ""
-			}
+	if len(r.Enum) > 0 && !r.listed(text) {
+		faults = append(faults, fault{"enum", "must be one of " + strings.Join(r.Enum, ", ")})
+	}
+	return faults
+}
+
+// listed reports whether the text is one of the rule's values.
+func (r *String) listed(text []byte) bool {
+	for _, e := range r.Enum {
+		if string(text) == e {
+			return true
 		}
-		return "enum", "must be one of " + strings.Join(r.Enum, ", ")
 	}
-	return "", ""
+	return false
 }
 
 func plural(n int, noun string) string {
@@ -68,6 +90,12 @@ func plural(n int, noun string) string {
 // Object is the rule of an object schema whose content is free.
 type Object struct {
 	MaxProperties int // 0 means unbounded
+}
+
+// Array is the rule of an array schema.
+type Array struct {
+	MinItems int
+	MaxItems int // 0 means unbounded
 }
 
 // Pattern is a regular expression of a schema. The commonest form, one class of
