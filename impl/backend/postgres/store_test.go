@@ -45,9 +45,9 @@ func open(t testing.TB, c postgres.Config) testStore {
 	return testStore{Store: s, PostgresView: backendtest.PostgresView{DB: db}}
 }
 
-func (s testStore) exec(t testing.TB, sql string, args ...any) {
+func (s testStore) exec(t testing.TB, sql string) {
 	t.Helper()
-	if _, err := s.DB.Exec(t.Context(), sql, args...); err != nil {
+	if _, err := s.DB.Exec(t.Context(), sql); err != nil {
 		t.Fatalf("%s: %v", sql, err)
 	}
 }
