@@ -22,7 +22,7 @@ run: ## Start the server with the embedded database, on port 8000
 
 .PHONY: build
 build: ## Build bin/analytics, a static binary
-	CGO_ENABLED=0 go build -trimpath -o bin/analytics ./cmd/analytics
+	CGO_ENABLED=0 go build -o bin/analytics ./cmd/analytics
 
 .PHONY: test
 test: deps ## Run every test, with the race detector, on real PostgreSQL and Redis
