@@ -279,11 +279,8 @@ func TestDeliberateParameterDifferences(t *testing.T) {
 
 // FuzzParameters compares the parameters of every operation.
 func FuzzParameters(f *testing.F) {
-	for i := range 4 {
-		f.Add(entropy(i))
-	}
 	all := operations()
-	f.Fuzz(rapid.MakeFuzz(func(t *rapid.T) { compareDrawn(t, all) }))
+	fuzzDrawn(f, func(t *rapid.T) { compareDrawn(t, all) })
 }
 
 func TestParametersFromSchema(t *testing.T) {
