@@ -53,7 +53,7 @@ func (o *outermost) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		o.metrics.RequestDone(route, r.Method, recorder.status, took)
 		if o.logger.Enabled(r.Context(), slog.LevelDebug) {
 			o.logger.LogAttrs(r.Context(), slog.LevelDebug, "request",
-				slog.String("method", r.Method), slog.String("route", route), slog.Int("status", recorder.status), slog.Duration("took", took))
+				slog.String("method", r.Method), slog.String("route", route), slog.Int("status", recorder.status), slog.String("took", took.String()))
 		}
 		if abort {
 			panic(http.ErrAbortHandler)

@@ -235,6 +235,6 @@ func (s *Service) awaitDatabase() {
 	s.down = false
 	s.mu.Unlock()
 	if err == nil {
-		s.config.Logger.LogAttrs(context.Background(), slog.LevelInfo, "the database answers again", slog.Duration("after", time.Since(since)))
+		s.config.Logger.LogAttrs(context.Background(), slog.LevelInfo, "the database answers again", slog.String("after", time.Since(since).Round(time.Millisecond).String()))
 	}
 }

@@ -60,7 +60,7 @@ func Migrate(ctx context.Context, url string, logger *slog.Logger) (err error) {
 		return translate(ctx, "migrate the schema", err)
 	}
 	for _, m := range done {
-		logger.Info("database schema migrated", "version", m.Source.Version, "took", m.Duration.Round(time.Millisecond))
+		logger.Info("database schema migrated", "version", m.Source.Version, "took", m.Duration.Round(time.Millisecond).String())
 	}
 	return nil
 }

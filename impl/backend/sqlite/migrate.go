@@ -36,7 +36,7 @@ func migrate(ctx context.Context, db *sql.DB, logger *slog.Logger) error {
 		return translate(ctx, "migrate the schema", err)
 	}
 	for _, m := range done {
-		logger.Info("database schema migrated", "version", m.Source.Version, "took", m.Duration.Round(time.Millisecond))
+		logger.Info("database schema migrated", "version", m.Source.Version, "took", m.Duration.Round(time.Millisecond).String())
 	}
 	return nil
 }
