@@ -1,9 +1,11 @@
 package deploy_test
 
 import (
+	"go/version"
 	"maps"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -60,9 +62,9 @@ func service(t *testing.T, name string) types.ServiceConfig {
 	return s
 }
 
-func text(t *testing.T, path string) string {
+func text(t *testing.T, name string) string {
 	t.Helper()
-	content, err := os.ReadFile(path)
+	content, err := os.ReadFile(name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,6 +93,10 @@ func TestServicesAreWatchedAndOrdered(t *testing.T) {
 		if name != "api" && (s.HealthCheck == nil || len(s.HealthCheck.Test) == 0) {
 			t.Errorf("%s has no health check", name)
 		}
+	}
+	// The temporary server of a first start listens on no TCP port.
+	if check := strings.Join(service(t, "postgres").HealthCheck.Test, " "); !strings.Contains(check, "pg_isready") || !strings.Contains(check, "-h 127.0.0.1") {
+		t.Errorf("PostgreSQL's health check is %s", check)
 	}
 	// The api's is the image's.
 	if check := regexp.MustCompile(`(?m)^HEALTHCHECK .*CMD \["/analytics", "healthcheck"\]$`); !check.MatchString(text(t, "../Dockerfile")) {
@@ -144,8 +150,40 @@ func TestBalancerGetsTheTestedConfiguration(t *testing.T) {
 			t.Errorf("haproxy.cfg uses %s, which the balancer doesn't get", variable[1])
 		}
 	}
-	if host := balancer.Environment["API_HOST"]; host == nil || *host != "api" {
-		t.Error("API_HOST isn't the service api")
+	for name, want := range map[string]string{
+		"API_HOST": "api", "LISTEN": ":8000",
+		"API_PORT":   "8000",          // the image's ADDR
+		"DNS_SERVER": "127.0.0.11:53", // Docker's, in every container
+	} {
+		if value := balancer.Environment[name]; value == nil || *value != want {
+			t.Errorf("%s isn't %s", name, want)
+		}
+	}
+	if !regexp.MustCompile(`(?m)^ENV .*\bADDR=:8000\b`).MatchString(text(t, "../Dockerfile")) {
+		t.Error("the image doesn't listen on port 8000")
+	}
+}
+
+// TestNetworksSeparate checks who can talk to whom: the balancer to the replicas,
+// they to the databases, and nobody else to those.
+func TestNetworksSeparate(t *testing.T) {
+	t.Parallel()
+	p := project(t)
+	for name, want := range map[string][]string{
+		"postgres": {"backend"}, "redis": {"backend"}, "api": {"backend", "edge"}, "balancer": {"edge"},
+	} {
+		if got := slices.Sorted(maps.Keys(service(t, name).Networks)); !slices.Equal(got, want) {
+			t.Errorf("%s is in the networks %v, want %v", name, got, want)
+		}
+	}
+	// Docker publishes no port of a container that has internal networks alone.
+	if !p.Networks["backend"].Internal || p.Networks["edge"].Internal {
+		t.Error("backend, and backend alone, is internal")
+	}
+	for setting, want := range map[string]string{"PG_URL": "@postgres:5432/", "REDIS_URL": "@redis:6379/"} {
+		if url := service(t, "api").Environment[setting]; url == nil || !strings.Contains(*url, want) {
+			t.Errorf("%s doesn't lead to %s", setting, want)
+		}
 	}
 }
 
@@ -171,7 +209,7 @@ func TestSecretsComeFromTheEnvironment(t *testing.T) {
 	}
 }
 
-func TestAPIHasFewRights(t *testing.T) {
+func TestWhatIsExposedHasFewRights(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"api", "balancer"} {
 		s := service(t, name)
@@ -187,9 +225,10 @@ func TestAPIHasFewRights(t *testing.T) {
 	if !regexp.MustCompile(`(?m)^USER [1-9][0-9]+:[1-9][0-9]+$`).MatchString(dockerfile) || !strings.Contains(dockerfile, "CGO_ENABLED=0 go build") {
 		t.Error("the image's user isn't a number other than 0, or the binary isn't static")
 	}
-	built := regexp.MustCompile(`FROM golang:(\d+\.\d+)`).FindStringSubmatch(dockerfile)
-	wanted := regexp.MustCompile(`(?m)^go (\d+\.\d+)`).FindStringSubmatch(text(t, "../go.mod"))
-	if built == nil || wanted == nil || built[1] != wanted[1] {
+	// The image's tag names a language version, and brings its last release.
+	built := regexp.MustCompile(`FROM golang:(\d+\.\d+)-`).FindStringSubmatch(dockerfile)
+	wanted := regexp.MustCompile(`(?m)^go (\S+)$`).FindStringSubmatch(text(t, "../go.mod"))
+	if built == nil || wanted == nil || version.Compare("go"+built[1], version.Lang("go"+wanted[1])) < 0 {
 		t.Errorf("the image builds with Go %v, go.mod wants %v", built, wanted)
 	}
 }
@@ -246,6 +285,14 @@ func TestLimitsFitTogether(t *testing.T) {
 	if noticed := duration(t, check[1]) * time.Duration(fall+1); delay < noticed {
 		t.Errorf("SHUTDOWN_DELAY is %s, the balancer needs %s to notice", delay, noticed)
 	}
+	// The balancer gives up later than any replica that answers at all.
+	silence := regexp.MustCompile(`(?m)^    timeout server (\S+)$`).FindStringSubmatch(text(t, "haproxy.cfg"))
+	if silence == nil {
+		t.Fatal("no timeout server in haproxy.cfg")
+	}
+	if slowest := duration(t, setting(t, "BODY_TIMEOUT")) + duration(t, setting(t, "REQUEST_TIMEOUT")); duration(t, silence[1]) <= slowest {
+		t.Errorf("the balancer waits %s, a replica may take %s", silence[1], slowest)
+	}
 	grace := service(t, "api").StopGracePeriod
 	if grace == nil || time.Duration(*grace) <= delay+duration(t, setting(t, "SHUTDOWN_TIMEOUT")) {
 		t.Errorf("stop_grace_period %v is shorter than SHUTDOWN_DELAY and SHUTDOWN_TIMEOUT together", grace)
@@ -261,24 +308,73 @@ func TestLimitsFitTogether(t *testing.T) {
 // program is built from.
 func TestImageGetsEverySource(t *testing.T) {
 	t.Parallel()
-	allowed := map[string]bool{}
-	for line := range strings.SplitSeq(text(t, "../.dockerignore"), "\n") {
-		if name, ok := strings.CutPrefix(line, "!"); ok {
-			allowed[name] = true
+	var patterns []string
+	for line := range strings.Lines(text(t, "../.dockerignore")) {
+		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
+			patterns = append(patterns, line)
 		}
 	}
-	command := exec.Command("go", "list", "-deps", "-f", "{{if .Module}}{{if .Module.Main}}{{.ImportPath}}{{end}}{{end}}", "./cmd/analytics")
-	command.Dir = ".."
+	root, err := filepath.Abs("..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const files = `{{if .Module}}{{if .Module.Main}}{{$dir := .Dir}}{{range .GoFiles}}{{$dir}}/{{.}}{{"\n"}}{{end}}{{range .EmbedFiles}}{{$dir}}/{{.}}{{"\n"}}{{end}}{{end}}{{end}}`
+	command := exec.Command("go", "list", "-deps", "-f", files, "./cmd/analytics")
+	command.Dir = root
+	command.Env = append(os.Environ(), "GOOS=linux", "CGO_ENABLED=0") // as the image builds it
 	out, err := command.Output()
 	if err != nil {
 		t.Fatal(err)
 	}
-	for path := range strings.FieldsSeq(string(out)) {
-		if _, below, ok := strings.Cut(path, "/analytics/"); ok && !allowed[strings.Split(below, "/")[0]] {
-			t.Errorf(".dockerignore keeps %s out of the image's build", path)
+	sources := []string{"go.mod", "go.sum"}
+	for line := range strings.Lines(string(out)) {
+		if source, below := strings.CutPrefix(strings.TrimSpace(line), root+"/"); below {
+			sources = append(sources, source)
 		}
 	}
-	if !allowed["go.mod"] || !allowed["go.sum"] {
-		t.Error(".dockerignore keeps go.mod or go.sum out of the image's build")
+	if len(sources) < 20 {
+		t.Fatalf("the program is built from %v?", sources)
 	}
+	for _, source := range sources {
+		if ignored(t, patterns, source) {
+			t.Errorf(".dockerignore keeps %s out of the image's build", source)
+		}
+	}
+	// What changes nothing in the image mustn't change what the build's cache is
+	// keyed by, and secrets have no business there.
+	for _, other := range []string{".env", ".git/config", "README.md", "data/analytics.db", "deploy/haproxy.cfg", "impl/app/process_test.go", "api/testdata/a.yaml"} {
+		if !ignored(t, patterns, other) {
+			t.Errorf(".dockerignore lets %s into the image's build", other)
+		}
+	}
+}
+
+// ignored is what Docker does with a .dockerignore as simple as ours: the last
+// pattern decides that matches the path or a directory above it. A pattern is a
+// path, relative to the root, or **/ and a name.
+func ignored(t *testing.T, patterns []string, name string) bool {
+	t.Helper()
+	result := false
+	for _, pattern := range patterns {
+		pattern, except := strings.CutPrefix(pattern, "!")
+		base, anywhere := strings.CutPrefix(pattern, "**/")
+		if strings.Contains(base, "**") || (anywhere && strings.Contains(base, "/")) {
+			t.Fatalf("this test doesn't understand the pattern %s", pattern)
+		}
+		for part := name; part != "."; part = path.Dir(part) {
+			candidate := part
+			if anywhere {
+				candidate = path.Base(part)
+			}
+			matches, err := path.Match(base, candidate)
+			if err != nil {
+				t.Fatalf("%s: %v", pattern, err)
+			}
+			if matches {
+				result = !except
+				break
+			}
+		}
+	}
+	return result
 }
