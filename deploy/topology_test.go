@@ -405,8 +405,10 @@ func (f *fleet) end(tr *traffic, eventType string) {
 	})
 }
 
-func (tr *traffic) await(t *testing.T, more int64) {
+// await waits for more traffic: enough for every sender to meet whatever happens.
+func (tr *traffic) await(t *testing.T) {
 	t.Helper()
+	const more = 500
 	target := tr.accepted.Load() + more
 	testkit.Eventually(t, time.Minute, fmt.Sprint(more, " more events"), func() bool { return tr.accepted.Load() >= target })
 }
@@ -421,9 +423,9 @@ func TestTopologySurvivesReplicas(t *testing.T) {
 	for _, dead := range [][]string{addresses[:1], addresses[:2]} {
 		eventType := fmt.Sprint("killed:", len(dead))
 		tr := f.startTraffic(eventType)
-		tr.await(t, 500)
+		tr.await(t)
 		f.kill(dead...)
-		tr.await(t, 500)
+		tr.await(t)
 		for _, address := range dead {
 			f.startReplica(address)
 		}
@@ -435,13 +437,13 @@ func TestTopologySurvivesReplicas(t *testing.T) {
 
 	// A replica is stopped in order under traffic.
 	tr := f.startTraffic("stopped")
-	tr.await(t, 500)
+	tr.await(t)
 	stopped := f.replicas[addresses[1]]
 	if err := stopped.command.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
 	stopped.awaitEnd(t)
-	tr.await(t, 500)
+	tr.await(t)
 	f.end(tr, "stopped")
 	if code := stopped.command.ProcessState.ExitCode(); code != 0 {
 		t.Errorf("the replica exited with %d", code)
@@ -494,31 +496,71 @@ func TestTopologySparesReplicasThatArentReady(t *testing.T) {
 	t.Parallel()
 	const unready = "127.0.0.9"
 	f := startFleet(t, []string{"127.0.0.7", "127.0.0.8"}, []string{unready}, "RATE_LIMIT=0")
-	listener, err := net.Listen("tcp", net.JoinHostPort(unready, fmt.Sprint(f.port)))
-	if err != nil {
-		t.Fatal(err)
-	}
 	var checks, others atomic.Int64
-	server := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	// Until its first check a replica that is new is taken to be fine: this one
+	// appears while there is no traffic.
+	f.serve(unready, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/readyz" {
 			checks.Add(1)
 		} else {
 			others.Add(1)
 		}
 		w.WriteHeader(http.StatusServiceUnavailable)
-	})}
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(listener) }()
-	t.Cleanup(func() { server.Close(); <-served })
-	// Until the first check a replica that is new is taken to be fine: its name
-	// appears while there is no traffic.
-	f.dns.set(unready, true)
+	})
 	testkit.Eventually(t, 30*time.Second, "the balancer to have asked whether it is ready", func() bool { return checks.Load() >= 4 })
 	tr := f.startTraffic("ready")
-	tr.await(t, 500)
+	tr.await(t)
 	f.end(tr, "ready")
 	if n := others.Load(); n > 0 {
 		t.Errorf("a server that isn't ready got %d requests", n)
+	}
+}
+
+// serve puts a server of the test's own among the replicas.
+func (f *fleet) serve(address string, handler http.HandlerFunc) {
+	f.t.Helper()
+	listener, err := net.Listen("tcp", net.JoinHostPort(address, fmt.Sprint(f.port)))
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	server := &http.Server{ReadHeaderTimeout: time.Minute, Handler: handler}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+	f.t.Cleanup(func() { server.Close(); <-served })
+	f.dns.set(address, true)
+}
+
+// TestTopologyHidesNonsense has a replica that says something that isn't HTTP: to
+// clients it is one more way of being unavailable.
+func TestTopologyHidesNonsense(t *testing.T) {
+	t.Parallel()
+	const address = "127.0.0.12"
+	f := startFleet(t, nil, []string{address})
+	f.serve(address, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/readyz" {
+			return
+		}
+		conn, _, err := w.(http.Hijacker).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		_, _ = conn.Write([]byte("nonsense\r\n\r\n")) // the balancer may have hung up
+		conn.Close()
+	})
+	testkit.Eventually(t, 30*time.Second, "the balancer to find the replica", func() bool {
+		response, err := f.probe.Get(f.url + "/readyz")
+		if err != nil {
+			return false
+		}
+		response.Body.Close()
+		return response.StatusCode == http.StatusOK
+	})
+	response, err := f.client.Get(f.url + "/stats/a")
+	if err := wants(http.StatusServiceUnavailable, response, err); err != nil {
+		t.Error(err)
+	} else if response.Header.Get("Retry-After") == "" {
+		t.Error("no Retry-After")
 	}
 }
 
