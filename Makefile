@@ -72,13 +72,21 @@ lint: ## Run the linters
 .PHONY: lint-spec
 lint-spec: ## Lint the contract
 	@cd api/lint && { [ node_modules/.package-lock.json -nt package-lock.json ] || npm ci --ignore-scripts --no-audit --no-fund --loglevel=error; }
-	cd api/lint && REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true npx --no-install redocly lint --config redocly.yaml ../openapi.yaml --format=stylish
+	cd api/lint && REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true node_modules/.bin/redocly lint --config redocly.yaml ../openapi.yaml --format=stylish
 
 # Errors only: warnings are changes that a careful client survives, and are shown.
+# tools/oasdiff/levels.txt makes errors of what oasdiff takes for less and our
+# clients don't survive: the server refuses a field that it no longer knows, and
+# the members, headers and operation names of generated clients are used by name.
+# oasdiff exits with 1 for a break and with more when it can't compare.
 .PHONY: breaking
 breaking: ## Check that the contract doesn't break clients of the released one
-	@$(OASDIFF) breaking --fail-on ERR api/released/openapi.yaml api/openapi.yaml || { \
-	  echo "breaking: api/openapi.yaml breaks clients of api/released/openapi.yaml (above): add instead of changing, or release a new major version" >&2; exit 1; }
+	@code=0; $(OASDIFF) breaking --fail-on ERR --severity-levels tools/oasdiff/levels.txt api/released/openapi.yaml api/openapi.yaml || code=$$?; \
+	case $$code in \
+	  0) ;; \
+	  1) echo "breaking: api/openapi.yaml breaks clients of api/released/openapi.yaml (above): add instead of changing, or release a new major version" >&2; exit 1;; \
+	  *) echo "breaking: the contracts can't be compared (above): correct what can't be read" >&2; exit 1;; \
+	esac
 
 .PHONY: prove-gates
 prove-gates: ## Break one thing after the other and see each check fail
@@ -90,4 +98,4 @@ fmt: ## Format the code
 
 .PHONY: clean
 clean: ## Delete what was built; the embedded database in ./data stays
-	rm -rf bin web/browser/node_modules web/browser/.out
+	rm -rf bin api/lint/node_modules web/browser/node_modules web/browser/.out

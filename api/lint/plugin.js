@@ -2,6 +2,9 @@
 
 const problem = "application/problem+json";
 
+// An empty text explains as little as none.
+const isText = (text) => typeof text === "string" && text.trim() !== "";
+
 // operationIds become method names, tags become groups of them, and everything
 // that people read about is explained.
 const described = () => ({
@@ -15,7 +18,7 @@ const described = () => ({
   },
   NamedSchemas: {
     Schema(schema, { report, location, key }) {
-      if (schema.description === undefined) {
+      if (!isText(schema.description)) {
         report({ message: `the schema ${key} has no description: say what it is`, location });
       }
       if (schema.example === undefined) {
@@ -25,7 +28,7 @@ const described = () => ({
   },
   SchemaProperties(properties, { report, location }) {
     for (const [name, schema] of Object.entries(properties)) {
-      if (schema.$ref === undefined && schema.description === undefined) {
+      if (schema.$ref === undefined && !isText(schema.description)) {
         report({ message: `the property ${name} has no description: say what it is`, location: location.child(name) });
       }
     }
@@ -73,11 +76,21 @@ const errors = () => ({
         const { node } = resolve(response);
         const content = Object.keys(node?.content ?? {});
         const isHealth = operation.operationId === "getReadiness" && status === "503";
-        if (/^[45]/.test(status) && !isHealth && !content.includes(problem)) {
-          report({ message: `the answer ${status} of ${operation.operationId} isn't ${problem}`, location: location.child(["responses", status]) });
+        if (/^([45]|default)/.test(status) && !isHealth && content.join() !== problem) {
+          report({ message: `the answer ${status} of ${operation.operationId} isn't ${problem} and nothing else`, location: location.child(["responses", status]) });
         }
       }
     },
+  },
+});
+
+// Numbers that stand for something tell nobody what, and generators make nameless
+// constants of them.
+const enums = () => ({
+  Schema(schema, { report, location }) {
+    if (schema.enum !== undefined && !schema.enum.every((value) => typeof value === "string")) {
+      report({ message: "an enum has a value that isn't a string: give it a name", location: location.child("enum") });
+    }
   },
 });
 
@@ -94,10 +107,16 @@ const version = () => ({
   },
 });
 
-// Components that nothing refers to are left over.
+// Components that nothing refers to are left over. Security schemes are referred to
+// by their names.
 const used = () => {
   const referred = new Set();
   return {
+    SecurityRequirement(requirement) {
+      for (const name of Object.keys(requirement)) {
+        referred.add(`#/components/securitySchemes/${name}`);
+      }
+    },
     ref: {
       enter(node) {
         referred.add(node.$ref);
@@ -119,5 +138,5 @@ const used = () => {
 };
 
 export default function contractPlugin() {
-  return { id: "contract", rules: { oas3: { described, examples, errors, version, used } } };
+  return { id: "contract", rules: { oas3: { described, enums, examples, errors, version, used } } };
 }
