@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"strconv"
 	"strings"
 	"sync"
@@ -534,6 +533,3 @@ func members(object jsontext.Value) int {
 type Integer struct {
 	Min, Max int64 // inclusive
 }
-
-// AnyInt64 is the rule of an int64 without bounds of its own.
-var AnyInt64 = Integer{Min: math.MinInt64, Max: math.MaxInt64}

@@ -48,6 +48,17 @@ type deployment struct {
 // counted by the database.
 const maxTypes = 100_000
 
+// deploymentName names the deployment that the settings ask for.
+func deploymentName(c *config.Config) string {
+	switch {
+	case c.Embedded():
+		return "embedded"
+	case c.RedisURL == "":
+		return "single replica"
+	}
+	return "replica"
+}
+
 // openDeployment opens what the settings ask for and waits for the database.
 func openDeployment(ctx context.Context, c *config.Config, logger *slog.Logger) (*deployment, error) {
 	if c.Embedded() {
@@ -66,7 +77,7 @@ func openEmbedded(ctx context.Context, c *config.Config, logger *slog.Logger) (*
 		where = c.DataDir
 	}
 	return &deployment{
-		name: "embedded", where: where, store: s,
+		name: deploymentName(c), where: where, store: s,
 		writers: 1, // SQLite has one writer
 		live:    memory.NewCounters(maxTypes),
 	}, nil
@@ -83,9 +94,9 @@ func openReplica(ctx context.Context, c *config.Config, logger *slog.Logger) (*d
 	if err != nil {
 		return nil, fmt.Errorf("PG_URL: %w", err)
 	}
-	d := &deployment{name: "replica", where: "PostgreSQL", store: s, writers: pgWriters}
+	d := &deployment{name: deploymentName(c), where: "PostgreSQL", store: s, writers: pgWriters}
 	if c.RedisURL == "" {
-		d.name, d.live = "single replica", memory.NewCounters(maxTypes)
+		d.live = memory.NewCounters(maxTypes)
 		logger.Warn("PG_URL without REDIS_URL: this must be the only replica; set REDIS_URL to run several")
 		return d, nil
 	}

@@ -81,12 +81,7 @@ type server struct {
 func newServer(ctx context.Context, p *process, c *config.Config, listener *drainable) (*server, error) {
 	var metrics *observe.Metrics // made below: its labels want the deployment's name
 	logger := newLogger(c, p.stderr, func() { metrics.LineSuppressed() })
-	name := "replica"
-	if c.Embedded() {
-		name = "embedded"
-	} else if c.RedisURL == "" {
-		name = "single replica"
-	}
+	name := deploymentName(c)
 	metrics = observe.NewMetrics(observe.Build{Version: p.version, GoVersion: runtime.Version(), Deployment: name})
 	logger.Info("starting analytics", "version", p.version, "go", runtime.Version(), "deployment", name)
 
