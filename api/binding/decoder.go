@@ -31,19 +31,25 @@ func Body(body io.Reader, v Value) ([]Violation, error) {
 	if _, err := d.input.ReadFrom(body); err != nil {
 		return nil, err
 	}
-	return d.decode(v)
+	d.keepChunk = 0
+	return d.decode(d.input.Bytes(), v)
 }
 
 // Decoder reads one JSON text and collects violations on the way. Its methods
 // are called by generated code; after a syntax error they all return at once.
 type Decoder struct {
-	input      bytes.Buffer // the body
-	reader     bytes.Buffer // what tokens reads; a view of input
+	input      bytes.Buffer // a body that is read whole
+	lines      []byte       // room for one that is read line by line
+	text       []byte       // what is being decoded: the body, or a line
+	reader     bytes.Buffer // what tokens reads; a view of text
 	tokens     jsontext.Decoder
 	scratch    []byte
 	kept       []byte // what was read and outlives the decoder; see keep
+	keepChunk  int    // the least that keep allocates
 	path       []segment
+	root       int // segments of path that pointers leave out
 	violations []Violation
+	found      bool  // a violation was found, whoever keeps it
 	err        error // the first syntax error
 	lenient    bool  // second pass: tokens accepts what the first pass could not get past
 }
@@ -62,17 +68,19 @@ const maxPooled = 1 << 20
 var decoders = sync.Pool{New: func() any { return new(Decoder) }}
 
 func (d *Decoder) release() {
-	if d.input.Cap() > maxPooled || cap(d.scratch) > maxPooled {
+	if d.input.Cap() > maxPooled || cap(d.scratch) > maxPooled || cap(d.lines) > maxPooled {
 		return
 	}
 	d.input.Reset()
-	d.reader = bytes.Buffer{}
+	d.reader, d.text = bytes.Buffer{}, nil
 	d.violations, d.kept = nil, nil // handed out
 	decoders.Put(d)
 }
 
-func (d *Decoder) decode(v Value) ([]Violation, error) {
-	if len(bytes.TrimSpace(d.input.Bytes())) == 0 {
+// decode reads text, which is one value, into v.
+func (d *Decoder) decode(text []byte, v Value) ([]Violation, error) {
+	d.text = text
+	if len(bytes.TrimSpace(text)) == 0 {
 		return []Violation{{Code: "required", Detail: "a body is required"}}, nil
 	}
 	d.run(v, false)
@@ -83,7 +91,7 @@ func (d *Decoder) decode(v Value) ([]Violation, error) {
 	// tokenizer stops there. Read once more with a tokenizer that goes on: if
 	// that succeeds, the JSON is well-formed and the violations are complete.
 	strict := d.err
-	if at := invalidUTF8(d.input.Bytes()); at >= 0 {
+	if at := invalidUTF8(text); at >= 0 {
 		return nil, &SyntaxError{Offset: int64(at), Reason: "invalid UTF-8"}
 	}
 	d.run(v, true)
@@ -93,7 +101,7 @@ func (d *Decoder) decode(v Value) ([]Violation, error) {
 			return []Violation{*deep}, nil
 		}
 		return nil, syntaxError(d.err)
-	case len(d.violations) == 0:
+	case !d.found:
 		return nil, syntaxError(strict)
 	}
 	return d.violations, nil
@@ -113,8 +121,8 @@ func invalidUTF8(text []byte) int {
 
 // run makes one pass over the input.
 func (d *Decoder) run(v Value, lenient bool) {
-	d.violations, d.err, d.path, d.lenient = nil, nil, d.path[:0], lenient
-	d.reader = *bytes.NewBuffer(d.input.Bytes())
+	d.violations, d.found, d.err, d.path, d.root, d.lenient = nil, false, nil, d.path[:0], 0, lenient
+	d.reader = *bytes.NewBuffer(d.text)
 	if lenient {
 		d.tokens.Reset(&d.reader, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 	} else {
@@ -135,8 +143,9 @@ func (d *Decoder) run(v Value, lenient bool) {
 // syntaxError translates the tokenizer's error.
 func syntaxError(err error) error {
 	var own *SyntaxError
-	if errors.As(err, &own) {
-		return own
+	var tooMany *TooManyError
+	if errors.As(err, &own) || errors.As(err, &tooMany) {
+		return err
 	}
 	var syntactic *jsontext.SyntacticError
 	switch {
@@ -159,6 +168,7 @@ func tooDeep(err error) *Violation {
 
 // Violate records a violation at the value being read.
 func (d *Decoder) Violate(code, detail string) {
+	d.found = true
 	if len(d.violations) < MaxViolations {
 		d.violations = append(d.violations, Violation{Pointer: d.pointer(), Code: code, Detail: detail})
 	}
@@ -176,7 +186,7 @@ func (d *Decoder) violateMember(name, code, detail string) {
 // pointer returns the JSON Pointer to the value being read.
 func (d *Decoder) pointer() string {
 	var b strings.Builder
-	for _, s := range d.path {
+	for _, s := range d.path[d.root:] {
 		if s.index < 0 && !s.named {
 			continue
 		}
@@ -488,8 +498,8 @@ const keptChunk = 4 << 10
 // many values it costs less than an allocation each.
 func (d *Decoder) keep(text []byte) []byte {
 	if cap(d.kept)-len(d.kept) < len(text) {
-		rest := d.input.Len() - int(d.tokens.InputOffset())
-		d.kept = make([]byte, 0, max(len(text), min(len(text)+rest, keptChunk)))
+		rest := len(d.text) - int(d.tokens.InputOffset())
+		d.kept = make([]byte, 0, max(len(text), min(len(text)+rest, keptChunk), d.keepChunk))
 	}
 	start := len(d.kept)
 	d.kept = append(d.kept, text...)

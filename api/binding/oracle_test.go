@@ -88,6 +88,9 @@ func TestEveryRequestBodyHasAnOracle(t *testing.T) {
 				continue
 			}
 			name := media.Schema.Ref[strings.LastIndexByte(media.Schema.Ref, '/')+1:]
+			if of, ok := operation.Extensions["x-batch-of"].(string); ok {
+				name = of // and the frame is held against it in batch_test.go
+			}
 			if _, ok := requests()[name]; !ok {
 				t.Errorf("%s %s takes %s: add it to requests, and a fuzz target for it", method, path, name)
 			}

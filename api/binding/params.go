@@ -1,6 +1,11 @@
 package binding
 
-import "net/url"
+import (
+	"maps"
+	"net/url"
+	"slices"
+	"strings"
+)
 
 // Params collects the violations of an operation's parameters.
 type Params struct {
@@ -29,6 +34,19 @@ func (p *Params) Query(raw string) url.Values {
 		p.violations = append(p.violations, Violation{Pointer: "#query", Code: "format", Detail: "must be a query string: names and values joined by = and &, percent-encoded"})
 	}
 	return values
+}
+
+// Known reports the parameters of a query that the operation doesn't have: who
+// misspelled one believes that it was heeded.
+func (p *Params) Known(query url.Values, names ...string) {
+	if len(query) == 0 {
+		return
+	}
+	for _, given := range slices.Sorted(maps.Keys(query)) {
+		if !slices.Contains(names, given) {
+			p.violate("query", escapePointer(given), "unknown_field", "is not a parameter of this operation; it has "+strings.Join(names, ", "))
+		}
+	}
 }
 
 // Missing reports a required parameter that isn't there: one without values.

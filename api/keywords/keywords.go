@@ -133,6 +133,12 @@ func (c *checker) operation(node *yaml.Node, place string) {
 			c.parameter(p, place+".parameters."+name)
 		}
 	}
+	if of := get(node, "x-batch-of"); of != nil {
+		// The frame is read by binding.ReadBatch, whatever its schema says; what is in
+		// it by the named schema's own decoder.
+		c.batch(of, place)
+		return
+	}
 	request, place := c.resolve(get(node, "requestBody"), place+".requestBody")
 	if request == nil {
 		return
@@ -146,6 +152,20 @@ func (c *checker) operation(node *yaml.Node, place string) {
 			c.schema(get(content, "schema"), content, place+".content."+mediaType+".schema", body)
 		}
 	}
+}
+
+// batch checks the items of an operation whose body carries many.
+func (c *checker) batch(of *yaml.Node, place string) {
+	schema := get(get(get(c.root, "components"), "schemas"), of.Value)
+	if schema == nil {
+		c.report(of, place, "x-batch-of names %q, which is none of components.schemas", of.Value)
+		return
+	}
+	if kind := kindOf(schema); kind != "object" {
+		c.unhandled(of, place, bodies, "a batch of type %q", kind)
+		return
+	}
+	c.resolved(schema, "components.schemas."+of.Value, item, true)
 }
 
 func (c *checker) parameter(node *yaml.Node, place string) {
@@ -172,7 +192,14 @@ func (c *checker) schema(node, parent *yaml.Node, place string, as role) {
 	}
 	referred := get(node, "$ref") != nil
 	node, place = c.resolve(node, place)
-	if node == nil || c.seen[visit{node, as}] {
+	if node != nil {
+		c.resolved(node, place, as, referred)
+	}
+}
+
+// resolved checks a schema that is no reference; referred says that one led to it.
+func (c *checker) resolved(node *yaml.Node, place string, as role, referred bool) {
+	if c.seen[visit{node, as}] {
 		return
 	}
 	c.seen[visit{node, as}] = true

@@ -19,6 +19,14 @@ import (
 	"highload.example/analytics/api/binding"
 )
 
+// Defines values for EventResultStatus.
+const (
+	EventResultStatusDuplicate EventResultStatus = "duplicate"
+	EventResultStatusReceived  EventResultStatus = "received"
+	EventResultStatusRejected  EventResultStatus = "rejected"
+	EventResultStatusRetry     EventResultStatus = "retry"
+)
+
 // Defines values for EventStatus.
 const (
 	EventStatusAccepted  EventStatus = "accepted"
@@ -58,10 +66,12 @@ const (
 const (
 	ViolationCodeDuplicateField          ViolationCode = "duplicate_field"
 	ViolationCodeFormat                  ViolationCode = "format"
+	ViolationCodeInvalidJSON             ViolationCode = "invalid_json"
 	ViolationCodeLoneSurrogate           ViolationCode = "lone_surrogate"
 	ViolationCodeMaxLength               ViolationCode = "max_length"
 	ViolationCodeMaxProperties           ViolationCode = "max_properties"
 	ViolationCodeMaximum                 ViolationCode = "maximum"
+	ViolationCodeMinItems                ViolationCode = "min_items"
 	ViolationCodeMinLength               ViolationCode = "min_length"
 	ViolationCodeMinimum                 ViolationCode = "minimum"
 	ViolationCodeNotStorable             ViolationCode = "not_storable"
@@ -76,6 +86,36 @@ const (
 	ViolationCodeType                    ViolationCode = "type"
 	ViolationCodeUnknownField            ViolationCode = "unknown_field"
 )
+
+// BatchReceipt What became of the events of a batch. The four numbers add up to the events sent.
+//
+// Example: {"duplicate":1,"received":999,"rejected":0,"results":[{"event_id":"01890a5d-ac96-774b-bcce-b302099a8057","index":17,"status":"duplicate"}],"retry":0}
+type BatchReceipt struct {
+	// Received Events that this request stored.
+	//
+	// Example: 998
+	Received int32 `json:"received"`
+
+	// Duplicate Events that were stored before, or stood in the batch before.
+	//
+	// Example: 1
+	Duplicate int32 `json:"duplicate"`
+
+	// Rejected Events that break the contract.
+	//
+	// Example: 1
+	Rejected int32 `json:"rejected"`
+
+	// Retry Events whose fate isn't known, because the database didn't answer in time.
+	//
+	// Example: 0
+	Retry int32 `json:"retry"`
+
+	// Results The events that were not plainly received, in the order of the batch; with `verbose=true` all of them.
+	//
+	// Example: [{"event_id":"01890a5d-ac96-774b-bcce-b302099a8057","index":17,"status":"duplicate"}]
+	Results []EventResult `json:"results"`
+}
 
 // Event One thing that a user did.
 //
@@ -193,12 +233,66 @@ func (v *Event) DecodeJSON(d *binding.Decoder) {
 	d.EndObject(seen, required, namesEvent)
 }
 
+// EventEnvelope An object around the events.
+//
+// Example: {"events":[{"event_type":"login","timestamp":1690000000,"user_id":42}]}
+type EventEnvelope struct {
+	// Events Events, in any order.
+	//
+	// Example: [{"event_type":"login","timestamp":1690000000,"user_id":42}]
+	Events EventList `json:"events"`
+}
+
 // EventID A UUID of any version in canonical form (36 characters, lower case), not the nil UUID.
 // Together with `user_id` and `timestamp` it identifies the event. Without one
 // the server makes a UUIDv7.
 //
 // Example: 01890a5d-ac96-774b-bcce-b302099a8057
 type EventID = openapi_types.UUID
+
+// EventList Events, in any order.
+//
+// Example: [{"event_type":"login","timestamp":1690000000,"user_id":42}]
+type EventList = []Event
+
+// EventResult What became of one event of a batch.
+//
+// Example: {"event_id":"01890a5d-ac96-774b-bcce-b302099a8057","index":17,"status":"duplicate"}
+type EventResult struct {
+	// Index The event's place in the batch, from 0.
+	//
+	// Example: 17
+	Index int32 `json:"index"`
+
+	// EventID A UUID of any version in canonical form (36 characters, lower case), not the nil UUID.
+	// Together with `user_id` and `timestamp` it identifies the event. Without one
+	// the server makes a UUIDv7.
+	//
+	//
+	// Example: 01890a5d-ac96-774b-bcce-b302099a8057
+	EventID *EventID `json:"event_id,omitempty"`
+
+	// Status `received`: stored now; `duplicate`: stored before; `rejected`: breaks the contract, sending it
+	// again is of no use; `retry`: send it again.
+	//
+	//
+	// Example: duplicate
+	Status EventResultStatus `json:"status"`
+
+	// Errors Why it was rejected; pointers start at the event. At most 10 are listed.
+	//
+	// Example: [{"code":"minimum","detail":"must be at least 1","pointer":"/user_id"}]
+	Errors *[]Violation `json:"errors,omitempty"`
+}
+
+// EventResultStatus `received`: stored now; `duplicate`: stored before; `rejected`: breaks the contract, sending it
+// again is of no use; `retry`: send it again.
+//
+// Example: duplicate
+type EventResultStatus string
+
+// ruleEventResultStatus is what the contract demands of a value of type EventResultStatus.
+var ruleEventResultStatus = binding.String{Enum: []string{"received", "duplicate", "rejected", "retry"}}
 
 // EventStatus `accepted` when the request stored the event, `duplicate` when it was there.
 //
@@ -320,6 +414,41 @@ type IndexLinks struct {
 	Problems string `json:"problems"`
 }
 
+// Limits Bounds on what may be sent.
+//
+// Example: {"max_batch_bytes":8388608,"max_batch_events":5000,"max_event_bytes":131072,"max_future_skew_seconds":3600,"max_payload_bytes":65536,"requests_per_minute":1500}
+type Limits struct {
+	// MaxEventBytes The size of one event as JSON, alone or in a batch, in bytes.
+	//
+	// Example: 131072
+	MaxEventBytes int64 `json:"max_event_bytes"`
+
+	// MaxPayloadBytes The size of an event's `payload` as JSON, in bytes.
+	//
+	// Example: 65536
+	MaxPayloadBytes int64 `json:"max_payload_bytes"`
+
+	// MaxBatchEvents Events in one request to `POST /events`.
+	//
+	// Example: 5000
+	MaxBatchEvents int32 `json:"max_batch_events"`
+
+	// MaxBatchBytes The size of the body of `POST /events`, before and after decompression, in bytes.
+	//
+	// Example: 8388608
+	MaxBatchBytes int64 `json:"max_batch_bytes"`
+
+	// MaxFutureSkewSeconds How far ahead of the server's clock a `timestamp` may be, in seconds.
+	//
+	// Example: 3600
+	MaxFutureSkewSeconds int64 `json:"max_future_skew_seconds"`
+
+	// RequestsPerMinute Requests of any size that one address may send in a minute; 0 means no limit.
+	//
+	// Example: 1500
+	RequestsPerMinute int32 `json:"requests_per_minute"`
+}
+
 // Problem Why a request failed (RFC 9457).
 //
 // Example: {"code":"validation_failed","detail":"1 value breaks the contract; see errors.","errors":[{"code":"minimum","detail":"must be at least 1","pointer":"/user_id"}],"status":422,"title":"The request breaks the contract","type":"/problems/validation_failed"}
@@ -339,7 +468,9 @@ type Problem struct {
 	// Example: 422
 	Status int32 `json:"status"`
 
-	// Code The stable name of a kind of problem. `/problems` explains each.
+	// Code The stable name of a kind of problem. `/problems` explains each. New versions may add some: a client
+	// goes by `status` where it doesn't know the code.
+	//
 	//
 	// Example: validation_failed
 	Code ProblemCode `json:"code"`
@@ -355,7 +486,8 @@ type Problem struct {
 	Errors *[]Violation `json:"errors,omitempty"`
 }
 
-// ProblemCode The stable name of a kind of problem. `/problems` explains each.
+// ProblemCode The stable name of a kind of problem. `/problems` explains each. New versions may add some: a client
+// goes by `status` where it doesn't know the code.
 //
 // Example: validation_failed
 type ProblemCode string
@@ -367,7 +499,9 @@ var ruleProblemCode = binding.String{Enum: []string{"invalid_json", "invalid_enc
 //
 // Example: {"cause":"No operation of the contract has this path.","code":"not_found","remedy":"See / for what is here.","status":404,"title":"There is nothing here"}
 type ProblemKind struct {
-	// Code The stable name of a kind of problem. `/problems` explains each.
+	// Code The stable name of a kind of problem. `/problems` explains each. New versions may add some: a client
+	// goes by `status` where it doesn't know the code.
+	//
 	//
 	// Example: validation_failed
 	Code ProblemCode `json:"code"`
@@ -432,12 +566,13 @@ type Violation struct {
 	// Example: /user_id
 	Pointer string `json:"pointer"`
 
-	// Code The stable name of a broken rule. Named after the schema's keyword where there is one
+	// Code The stable name of a broken rule. New versions may add some. Named after the schema's keyword where there is one
 	// (`required`, `type`, `minimum`, `maximum`, `min_length`, `max_length`, `pattern`, `format`,
-	// `max_properties`); the others are:
+	// `max_properties`, `min_items`); the others are:
 	//
 	// * `unknown_field`: the schema has no such name; names are case-sensitive
 	// * `duplicate_field`: the same name twice in one object
+	// * `invalid_json`: an event of a batch isn't JSON
 	// * `too_large`: more bytes than allowed
 	// * `too_deep`: nested deeper than allowed
 	// * `nul_character`: text contains `\u0000`
@@ -457,12 +592,13 @@ type Violation struct {
 	Detail string `json:"detail"`
 }
 
-// ViolationCode The stable name of a broken rule. Named after the schema's keyword where there is one
+// ViolationCode The stable name of a broken rule. New versions may add some. Named after the schema's keyword where there is one
 // (`required`, `type`, `minimum`, `maximum`, `min_length`, `max_length`, `pattern`, `format`,
-// `max_properties`); the others are:
+// `max_properties`, `min_items`); the others are:
 //
 // * `unknown_field`: the schema has no such name; names are case-sensitive
 // * `duplicate_field`: the same name twice in one object
+// * `invalid_json`: an event of a batch isn't JSON
 // * `too_large`: more bytes than allowed
 // * `too_deep`: nested deeper than allowed
 // * `nul_character`: text contains `\u0000`
@@ -476,7 +612,7 @@ type Violation struct {
 type ViolationCode string
 
 // ruleViolationCode is what the contract demands of a value of type ViolationCode.
-var ruleViolationCode = binding.String{Enum: []string{"required", "type", "minimum", "maximum", "min_length", "max_length", "pattern", "format", "max_properties", "unknown_field", "duplicate_field", "too_large", "too_deep", "nul_character", "lone_surrogate", "number_out_of_range", "timestamp_in_future", "timestamp_in_milliseconds", "not_storable"}}
+var ruleViolationCode = binding.String{Enum: []string{"required", "type", "minimum", "maximum", "min_length", "max_length", "pattern", "format", "max_properties", "min_items", "unknown_field", "duplicate_field", "invalid_json", "too_large", "too_deep", "nul_character", "lone_surrogate", "number_out_of_range", "timestamp_in_future", "timestamp_in_milliseconds", "not_storable"}}
 
 // BadRequest Why a request failed (RFC 9457).
 //
@@ -535,6 +671,16 @@ type SendEventParams struct {
 	IdempotencyKey *openapi_types.UUID `json:"Idempotency-Key,omitempty"`
 }
 
+// SendEventsParams defines parameters for SendEvents.
+type SendEventsParams struct {
+	// Verbose `true`: `results` lists every event, with the ids that the server made.
+	Verbose *bool `form:"verbose,omitempty" json:"verbose,omitempty"`
+
+	// Atomic `true`: all events are stored, in one transaction, or none. One that breaks the contract
+	// then makes the answer `422`. Duplicates harm nobody.
+	Atomic *bool `form:"atomic,omitempty" json:"atomic,omitempty"`
+}
+
 // SendEventJSONRequestBody defines body for SendEvent for application/json ContentType.
 type SendEventJSONRequestBody = Event
 
@@ -543,9 +689,15 @@ type ServerInterface interface {
 	// SendEvent Send one event
 	// (POST /event)
 	SendEvent(w http.ResponseWriter, r *http.Request, params SendEventParams)
+	// SendEvents Send many events
+	// (POST /events)
+	SendEvents(w http.ResponseWriter, r *http.Request, params SendEventsParams)
 	// GetLiveness Is the process alive?
 	// (GET /healthz)
 	GetLiveness(w http.ResponseWriter, r *http.Request)
+	// GetLimits How much may be sent at once
+	// (GET /limits)
+	GetLimits(w http.ResponseWriter, r *http.Request)
 	// GetReadiness Should it get traffic?
 	// (GET /readyz)
 	GetReadiness(w http.ResponseWriter, r *http.Request)
@@ -591,6 +743,41 @@ func (siw *ServerInterfaceWrapper) SendEvent(w http.ResponseWriter, r *http.Requ
 	handler.ServeHTTP(w, r)
 }
 
+// SendEvents binds the operation's parameters.
+func (siw *ServerInterfaceWrapper) SendEvents(w http.ResponseWriter, r *http.Request) {
+	var bound binding.Params
+	var params SendEventsParams
+	query := bound.Query(r.URL.RawQuery)
+	if text, ok := bound.Once("query", "verbose", query["verbose"]); ok {
+		if value, ok := bound.Bool("query", "verbose", text); ok {
+			typed := bool(value)
+			params.Verbose = &typed
+		}
+	}
+	if text, ok := bound.Once("query", "atomic", query["atomic"]); ok {
+		if value, ok := bound.Bool("query", "atomic", text); ok {
+			typed := bool(value)
+			params.Atomic = &typed
+		}
+	}
+	bound.Known(query, "verbose", "atomic")
+	if err := bound.Err(); err != nil {
+		siw.ErrorHandlerFunc(w, r, err)
+		return
+	}
+	if len(siw.HandlerMiddlewares) == 0 {
+		siw.Handler.SendEvents(w, r, params)
+		return
+	}
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.SendEvents(w, r, params)
+	}))
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+	handler.ServeHTTP(w, r)
+}
+
 // GetLiveness binds the operation's parameters.
 func (siw *ServerInterfaceWrapper) GetLiveness(w http.ResponseWriter, r *http.Request) {
 	if len(siw.HandlerMiddlewares) == 0 {
@@ -599,6 +786,21 @@ func (siw *ServerInterfaceWrapper) GetLiveness(w http.ResponseWriter, r *http.Re
 	}
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.GetLiveness(w, r)
+	}))
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+	handler.ServeHTTP(w, r)
+}
+
+// GetLimits binds the operation's parameters.
+func (siw *ServerInterfaceWrapper) GetLimits(w http.ResponseWriter, r *http.Request) {
+	if len(siw.HandlerMiddlewares) == 0 {
+		siw.Handler.GetLimits(w, r)
+		return
+	}
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetLimits(w, r)
 	}))
 	for _, middleware := range siw.HandlerMiddlewares {
 		handler = middleware(handler)
@@ -697,7 +899,9 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	}
 
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/event", wrapper.SendEvent)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/events", wrapper.SendEvents)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/healthz", wrapper.GetLiveness)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/limits", wrapper.GetLimits)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/readyz", wrapper.GetReadiness)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/stats/{event_type}", wrapper.GetEventTypeStats)
 
@@ -788,6 +992,47 @@ func (response SendEvent202Response) VisitSendEventResponse(w http.ResponseWrite
 	return err
 }
 
+// SendEventsRequestObject is what a request for SendEvents carries.
+type SendEventsRequestObject struct {
+	Params SendEventsParams
+	Batch  *binding.Batch[Event]
+}
+
+// SendEventsResponseObject is what SendEvents may answer.
+type SendEventsResponseObject interface {
+	VisitSendEventsResponse(w http.ResponseWriter) error
+}
+
+// SendEvents202Response is the answer 202 of SendEvents.
+type SendEvents202Response struct {
+	Body            BatchReceipt
+	RateLimit       *string
+	RateLimitPolicy *string
+	RetryAfter      *int32
+}
+
+// VisitSendEventsResponse writes the answer.
+func (response SendEvents202Response) VisitSendEventsResponse(w http.ResponseWriter) error {
+	body, err := json.Marshal(response.Body)
+	if err != nil {
+		return err
+	}
+	header := w.Header()
+	header.Set("Content-Type", "application/json")
+	if response.RateLimit != nil {
+		header.Set("RateLimit", fmt.Sprint(*response.RateLimit))
+	}
+	if response.RateLimitPolicy != nil {
+		header.Set("RateLimit-Policy", fmt.Sprint(*response.RateLimitPolicy))
+	}
+	if response.RetryAfter != nil {
+		header.Set("Retry-After", fmt.Sprint(*response.RetryAfter))
+	}
+	w.WriteHeader(202)
+	_, err = w.Write(body)
+	return err
+}
+
 // GetLivenessRequestObject is what a request for GetLiveness carries.
 type GetLivenessRequestObject struct {
 }
@@ -810,6 +1055,41 @@ func (response GetLiveness200Response) VisitGetLivenessResponse(w http.ResponseW
 	}
 	header := w.Header()
 	header.Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err = w.Write(body)
+	return err
+}
+
+// GetLimitsRequestObject is what a request for GetLimits carries.
+type GetLimitsRequestObject struct {
+}
+
+// GetLimitsResponseObject is what GetLimits may answer.
+type GetLimitsResponseObject interface {
+	VisitGetLimitsResponse(w http.ResponseWriter) error
+}
+
+// GetLimits200Response is the answer 200 of GetLimits.
+type GetLimits200Response struct {
+	Body            Limits
+	RateLimit       *string
+	RateLimitPolicy *string
+}
+
+// VisitGetLimitsResponse writes the answer.
+func (response GetLimits200Response) VisitGetLimitsResponse(w http.ResponseWriter) error {
+	body, err := json.Marshal(response.Body)
+	if err != nil {
+		return err
+	}
+	header := w.Header()
+	header.Set("Content-Type", "application/json")
+	if response.RateLimit != nil {
+		header.Set("RateLimit", fmt.Sprint(*response.RateLimit))
+	}
+	if response.RateLimitPolicy != nil {
+		header.Set("RateLimit-Policy", fmt.Sprint(*response.RateLimitPolicy))
+	}
 	w.WriteHeader(200)
 	_, err = w.Write(body)
 	return err
@@ -903,9 +1183,15 @@ type StrictServerInterface interface {
 	// SendEvent Send one event
 	// (POST /event)
 	SendEvent(ctx context.Context, request SendEventRequestObject) (SendEventResponseObject, error)
+	// SendEvents Send many events
+	// (POST /events)
+	SendEvents(ctx context.Context, request SendEventsRequestObject) (SendEventsResponseObject, error)
 	// GetLiveness Is the process alive?
 	// (GET /healthz)
 	GetLiveness(ctx context.Context, request GetLivenessRequestObject) (GetLivenessResponseObject, error)
+	// GetLimits How much may be sent at once
+	// (GET /limits)
+	GetLimits(ctx context.Context, request GetLimitsRequestObject) (GetLimitsResponseObject, error)
 	// GetReadiness Should it get traffic?
 	// (GET /readyz)
 	GetReadiness(ctx context.Context, request GetReadinessRequestObject) (GetReadinessResponseObject, error)
@@ -920,8 +1206,12 @@ type StrictOptions struct {
 	// Body refuses a body of another media type than the operation's, and returns
 	// what is to be read: decompressed and bounded. It is closed after use.
 	Body func(w http.ResponseWriter, r *http.Request, mediaType string) (io.ReadCloser, error)
-	// Rules adds the violations of rules that a schema can't state. It is called
-	// with every body that is JSON; fields that break the schema are unset in it.
+	// Batch does so for an operation whose body carries many values (x-batch-of), and
+	// says how they are framed.
+	Batch func(w http.ResponseWriter, r *http.Request) (io.ReadCloser, binding.Frame, error)
+	// Rules adds the violations of rules that a schema can't state. It is called with
+	// every body that is JSON, and with every item of a batch; fields that break the
+	// schema are unset in it.
 	Rules func(body any, violations []binding.Violation) []binding.Violation
 	// RequestError answers a request that can't be bound: a
 	// *binding.ValidationError, a *binding.SyntaxError, or what reading it returned.
@@ -979,6 +1269,41 @@ func (sh *strictHandler) SendEvent(w http.ResponseWriter, r *http.Request, param
 	}
 }
 
+// SendEvents reads the request's body, calls the handler and writes its answer.
+func (sh *strictHandler) SendEvents(w http.ResponseWriter, r *http.Request, params SendEventsParams) {
+	request := SendEventsRequestObject{
+		Params: params,
+	}
+	body, frame, err := sh.options.Batch(w, r)
+	if err != nil {
+		sh.options.RequestError(w, r, err)
+		return
+	}
+	request.Batch, err = binding.ReadBatch(body, frame, func(item *Event, violations []binding.Violation) []binding.Violation {
+		if sh.options.Rules == nil {
+			return violations
+		}
+		return sh.options.Rules(item, violations)
+	})
+	if closeErr := body.Close(); err == nil {
+		err = closeErr
+	}
+	if err != nil {
+		sh.options.RequestError(w, r, err)
+		return
+	}
+	response, err := sh.handlers.SendEvents(r.Context(), request)
+	if err == nil && response == nil {
+		err = errors.New("SendEvents: the handler returned neither a response nor an error")
+	}
+	if err == nil {
+		err = response.VisitSendEventsResponse(w)
+	}
+	if err != nil {
+		sh.options.ResponseError(w, r, err)
+	}
+}
+
 // GetLiveness reads the request's body, calls the handler and writes its answer.
 func (sh *strictHandler) GetLiveness(w http.ResponseWriter, r *http.Request) {
 	request := GetLivenessRequestObject{}
@@ -988,6 +1313,21 @@ func (sh *strictHandler) GetLiveness(w http.ResponseWriter, r *http.Request) {
 	}
 	if err == nil {
 		err = response.VisitGetLivenessResponse(w)
+	}
+	if err != nil {
+		sh.options.ResponseError(w, r, err)
+	}
+}
+
+// GetLimits reads the request's body, calls the handler and writes its answer.
+func (sh *strictHandler) GetLimits(w http.ResponseWriter, r *http.Request) {
+	request := GetLimitsRequestObject{}
+	response, err := sh.handlers.GetLimits(r.Context(), request)
+	if err == nil && response == nil {
+		err = errors.New("GetLimits: the handler returned neither a response nor an error")
+	}
+	if err == nil {
+		err = response.VisitGetLimitsResponse(w)
 	}
 	if err != nil {
 		sh.options.ResponseError(w, r, err)

@@ -19,6 +19,14 @@ import (
 	openapi_types "github.com/oapi-codegen/runtime/types"
 )
 
+// Defines values for EventResultStatus.
+const (
+	EventResultStatusDuplicate EventResultStatus = "duplicate"
+	EventResultStatusReceived  EventResultStatus = "received"
+	EventResultStatusRejected  EventResultStatus = "rejected"
+	EventResultStatusRetry     EventResultStatus = "retry"
+)
+
 // Defines values for EventStatus.
 const (
 	EventStatusAccepted  EventStatus = "accepted"
@@ -58,10 +66,12 @@ const (
 const (
 	ViolationCodeDuplicateField          ViolationCode = "duplicate_field"
 	ViolationCodeFormat                  ViolationCode = "format"
+	ViolationCodeInvalidJSON             ViolationCode = "invalid_json"
 	ViolationCodeLoneSurrogate           ViolationCode = "lone_surrogate"
 	ViolationCodeMaxLength               ViolationCode = "max_length"
 	ViolationCodeMaxProperties           ViolationCode = "max_properties"
 	ViolationCodeMaximum                 ViolationCode = "maximum"
+	ViolationCodeMinItems                ViolationCode = "min_items"
 	ViolationCodeMinLength               ViolationCode = "min_length"
 	ViolationCodeMinimum                 ViolationCode = "minimum"
 	ViolationCodeNotStorable             ViolationCode = "not_storable"
@@ -76,6 +86,36 @@ const (
 	ViolationCodeType                    ViolationCode = "type"
 	ViolationCodeUnknownField            ViolationCode = "unknown_field"
 )
+
+// BatchReceipt What became of the events of a batch. The four numbers add up to the events sent.
+//
+// Example: {"duplicate":1,"received":999,"rejected":0,"results":[{"event_id":"01890a5d-ac96-774b-bcce-b302099a8057","index":17,"status":"duplicate"}],"retry":0}
+type BatchReceipt struct {
+	// Duplicate Events that were stored before, or stood in the batch before.
+	//
+	// Example: 1
+	Duplicate int32 `json:"duplicate"`
+
+	// Received Events that this request stored.
+	//
+	// Example: 998
+	Received int32 `json:"received"`
+
+	// Rejected Events that break the contract.
+	//
+	// Example: 1
+	Rejected int32 `json:"rejected"`
+
+	// Results The events that were not plainly received, in the order of the batch; with `verbose=true` all of them.
+	//
+	// Example: [{"event_id":"01890a5d-ac96-774b-bcce-b302099a8057","index":17,"status":"duplicate"}]
+	Results []EventResult `json:"results"`
+
+	// Retry Events whose fate isn't known, because the database didn't answer in time.
+	//
+	// Example: 0
+	Retry int32 `json:"retry"`
+}
 
 // Event One thing that a user did.
 //
@@ -117,12 +157,70 @@ type Event struct {
 	UserID int64 `json:"user_id"`
 }
 
+// EventBatch Up to 5,000 events, as an array or in an object.
+//
+// Example: [{"event_type":"login","timestamp":1690000000,"user_id":42}]
+type EventBatch struct {
+	union json.RawMessage
+}
+
+// EventEnvelope An object around the events.
+//
+// Example: {"events":[{"event_type":"login","timestamp":1690000000,"user_id":42}]}
+type EventEnvelope struct {
+	// Events Events, in any order.
+	//
+	// Example: [{"event_type":"login","timestamp":1690000000,"user_id":42}]
+	Events EventList `json:"events"`
+}
+
 // EventID A UUID of any version in canonical form (36 characters, lower case), not the nil UUID.
 // Together with `user_id` and `timestamp` it identifies the event. Without one
 // the server makes a UUIDv7.
 //
 // Example: 01890a5d-ac96-774b-bcce-b302099a8057
 type EventID = openapi_types.UUID
+
+// EventList Events, in any order.
+//
+// Example: [{"event_type":"login","timestamp":1690000000,"user_id":42}]
+type EventList = []Event
+
+// EventResult What became of one event of a batch.
+//
+// Example: {"event_id":"01890a5d-ac96-774b-bcce-b302099a8057","index":17,"status":"duplicate"}
+type EventResult struct {
+	// Errors Why it was rejected; pointers start at the event. At most 10 are listed.
+	//
+	// Example: [{"code":"minimum","detail":"must be at least 1","pointer":"/user_id"}]
+	Errors *[]Violation `json:"errors,omitempty"`
+
+	// EventID A UUID of any version in canonical form (36 characters, lower case), not the nil UUID.
+	// Together with `user_id` and `timestamp` it identifies the event. Without one
+	// the server makes a UUIDv7.
+	//
+	//
+	// Example: 01890a5d-ac96-774b-bcce-b302099a8057
+	EventID *EventID `json:"event_id,omitempty"`
+
+	// Index The event's place in the batch, from 0.
+	//
+	// Example: 17
+	Index int32 `json:"index"`
+
+	// Status `received`: stored now; `duplicate`: stored before; `rejected`: breaks the contract, sending it
+	// again is of no use; `retry`: send it again.
+	//
+	//
+	// Example: duplicate
+	Status EventResultStatus `json:"status"`
+}
+
+// EventResultStatus `received`: stored now; `duplicate`: stored before; `rejected`: breaks the contract, sending it
+// again is of no use; `retry`: send it again.
+//
+// Example: duplicate
+type EventResultStatus string
 
 // EventStatus `accepted` when the request stored the event, `duplicate` when it was there.
 //
@@ -235,11 +333,48 @@ type IndexLinks struct {
 	Problems string `json:"problems"`
 }
 
+// Limits Bounds on what may be sent.
+//
+// Example: {"max_batch_bytes":8388608,"max_batch_events":5000,"max_event_bytes":131072,"max_future_skew_seconds":3600,"max_payload_bytes":65536,"requests_per_minute":1500}
+type Limits struct {
+	// MaxBatchBytes The size of the body of `POST /events`, before and after decompression, in bytes.
+	//
+	// Example: 8388608
+	MaxBatchBytes int64 `json:"max_batch_bytes"`
+
+	// MaxBatchEvents Events in one request to `POST /events`.
+	//
+	// Example: 5000
+	MaxBatchEvents int32 `json:"max_batch_events"`
+
+	// MaxEventBytes The size of one event as JSON, alone or in a batch, in bytes.
+	//
+	// Example: 131072
+	MaxEventBytes int64 `json:"max_event_bytes"`
+
+	// MaxFutureSkewSeconds How far ahead of the server's clock a `timestamp` may be, in seconds.
+	//
+	// Example: 3600
+	MaxFutureSkewSeconds int64 `json:"max_future_skew_seconds"`
+
+	// MaxPayloadBytes The size of an event's `payload` as JSON, in bytes.
+	//
+	// Example: 65536
+	MaxPayloadBytes int64 `json:"max_payload_bytes"`
+
+	// RequestsPerMinute Requests of any size that one address may send in a minute; 0 means no limit.
+	//
+	// Example: 1500
+	RequestsPerMinute int32 `json:"requests_per_minute"`
+}
+
 // Problem Why a request failed (RFC 9457).
 //
 // Example: {"code":"validation_failed","detail":"1 value breaks the contract; see errors.","errors":[{"code":"minimum","detail":"must be at least 1","pointer":"/user_id"}],"status":422,"title":"The request breaks the contract","type":"/problems/validation_failed"}
 type Problem struct {
-	// Code The stable name of a kind of problem. `/problems` explains each.
+	// Code The stable name of a kind of problem. `/problems` explains each. New versions may add some: a client
+	// goes by `status` where it doesn't know the code.
+	//
 	//
 	// Example: validation_failed
 	Code ProblemCode `json:"code"`
@@ -270,7 +405,8 @@ type Problem struct {
 	Type string `json:"type"`
 }
 
-// ProblemCode The stable name of a kind of problem. `/problems` explains each.
+// ProblemCode The stable name of a kind of problem. `/problems` explains each. New versions may add some: a client
+// goes by `status` where it doesn't know the code.
 //
 // Example: validation_failed
 type ProblemCode string
@@ -284,7 +420,9 @@ type ProblemKind struct {
 	// Example: No operation of the contract has this path.
 	Cause string `json:"cause"`
 
-	// Code The stable name of a kind of problem. `/problems` explains each.
+	// Code The stable name of a kind of problem. `/problems` explains each. New versions may add some: a client
+	// goes by `status` where it doesn't know the code.
+	//
 	//
 	// Example: validation_failed
 	Code ProblemCode `json:"code"`
@@ -334,12 +472,13 @@ type ReceiptStatus string
 //
 // Example: {"code":"minimum","detail":"must be at least 1","pointer":"/user_id"}
 type Violation struct {
-	// Code The stable name of a broken rule. Named after the schema's keyword where there is one
+	// Code The stable name of a broken rule. New versions may add some. Named after the schema's keyword where there is one
 	// (`required`, `type`, `minimum`, `maximum`, `min_length`, `max_length`, `pattern`, `format`,
-	// `max_properties`); the others are:
+	// `max_properties`, `min_items`); the others are:
 	//
 	// * `unknown_field`: the schema has no such name; names are case-sensitive
 	// * `duplicate_field`: the same name twice in one object
+	// * `invalid_json`: an event of a batch isn't JSON
 	// * `too_large`: more bytes than allowed
 	// * `too_deep`: nested deeper than allowed
 	// * `nul_character`: text contains `\u0000`
@@ -366,12 +505,13 @@ type Violation struct {
 	Pointer string `json:"pointer"`
 }
 
-// ViolationCode The stable name of a broken rule. Named after the schema's keyword where there is one
+// ViolationCode The stable name of a broken rule. New versions may add some. Named after the schema's keyword where there is one
 // (`required`, `type`, `minimum`, `maximum`, `min_length`, `max_length`, `pattern`, `format`,
-// `max_properties`); the others are:
+// `max_properties`, `min_items`); the others are:
 //
 // * `unknown_field`: the schema has no such name; names are case-sensitive
 // * `duplicate_field`: the same name twice in one object
+// * `invalid_json`: an event of a batch isn't JSON
 // * `too_large`: more bytes than allowed
 // * `too_deep`: nested deeper than allowed
 // * `nul_character`: text contains `\u0000`
@@ -436,8 +576,83 @@ type SendEventParams struct {
 	IdempotencyKey *openapi_types.UUID `json:"Idempotency-Key,omitempty"`
 }
 
+// SendEventsParams defines parameters for SendEvents.
+type SendEventsParams struct {
+	// Verbose `true`: `results` lists every event, with the ids that the server made.
+	Verbose *bool `form:"verbose,omitempty" json:"verbose,omitempty"`
+
+	// Atomic `true`: all events are stored, in one transaction, or none. One that breaks the contract
+	// then makes the answer `422`. Duplicates harm nobody.
+	Atomic *bool `form:"atomic,omitempty" json:"atomic,omitempty"`
+}
+
 // SendEventJSONRequestBody defines body for SendEvent for application/json ContentType.
 type SendEventJSONRequestBody = Event
+
+// SendEventsJSONRequestBody defines body for SendEvents for application/json ContentType.
+type SendEventsJSONRequestBody = EventBatch
+
+// AsEventList returns the union data inside the EventBatch as a EventList
+func (t EventBatch) AsEventList() (EventList, error) {
+	var body EventList
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromEventList overwrites any union data inside the EventBatch as the provided EventList
+func (t *EventBatch) FromEventList(v EventList) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeEventList performs a merge with any union data inside the EventBatch, using the provided EventList
+func (t *EventBatch) MergeEventList(v EventList) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsEventEnvelope returns the union data inside the EventBatch as a EventEnvelope
+func (t EventBatch) AsEventEnvelope() (EventEnvelope, error) {
+	var body EventEnvelope
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromEventEnvelope overwrites any union data inside the EventBatch as the provided EventEnvelope
+func (t *EventBatch) FromEventEnvelope(v EventEnvelope) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeEventEnvelope performs a merge with any union data inside the EventBatch, using the provided EventEnvelope
+func (t *EventBatch) MergeEventEnvelope(v EventEnvelope) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t EventBatch) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *EventBatch) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
 
 // RequestEditorFn is the function signature for the RequestEditor callback function
 type RequestEditorFn func(ctx context.Context, req *http.Request) error
@@ -571,12 +786,68 @@ type ClientInterface interface {
 	// Corresponds with POST /event (the `SendEvent` operationId).
 	SendEvent(ctx context.Context, params *SendEventParams, body SendEventJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// SendEventsWithBody Send many events
+	//
+	// Stores up to 5,000 events and counts them. Each event is taken, found to be a
+	// repeat, or refused for itself: a bad one never harms its neighbours. The answer
+	// comes after the commit, as with `POST /event`.
+	//
+	// Send a JSON array, an object with the array in `events`, or
+	// `application/x-ndjson`: one event per line; blank lines don't count. The body may be
+	// sent with `Content-Encoding: gzip`. It is at most 8 MiB, before and after
+	// decompression, each event in it at most 128 KiB; `GET /limits` tells what this
+	// server takes, which may be less.
+	//
+	// `results` lists what was not plainly received: duplicates, events that break the
+	// contract (`rejected`, with `errors`; sending them again is of no use), and events
+	// whose fate isn't known (`retry`: the database didn't answer in time; send those again,
+	// and nothing else). When nothing at all could be stored the answer is a problem:
+	// `422` when every event was rejected, `503` when every one should be sent again.
+	// Repeats are recognised only if the events have an `event_id`.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /events (the `SendEvents` operationId).
+	SendEventsWithBody(ctx context.Context, params *SendEventsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// SendEvents Send many events
+	//
+	// Stores up to 5,000 events and counts them. Each event is taken, found to be a
+	// repeat, or refused for itself: a bad one never harms its neighbours. The answer
+	// comes after the commit, as with `POST /event`.
+	//
+	// Send a JSON array, an object with the array in `events`, or
+	// `application/x-ndjson`: one event per line; blank lines don't count. The body may be
+	// sent with `Content-Encoding: gzip`. It is at most 8 MiB, before and after
+	// decompression, each event in it at most 128 KiB; `GET /limits` tells what this
+	// server takes, which may be less.
+	//
+	// `results` lists what was not plainly received: duplicates, events that break the
+	// contract (`rejected`, with `errors`; sending them again is of no use), and events
+	// whose fate isn't known (`retry`: the database didn't answer in time; send those again,
+	// and nothing else). When nothing at all could be stored the answer is a problem:
+	// `422` when every event was rejected, `503` when every one should be sent again.
+	// Repeats are recognised only if the events have an `event_id`.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /events (the `SendEvents` operationId).
+	SendEvents(ctx context.Context, params *SendEventsParams, body SendEventsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// GetLiveness Is the process alive?
 	//
 	// Answers `200` for as long as the process can answer at all. It asks nobody else.
 	//
 	// Corresponds with GET /healthz (the `GetLiveness` operationId).
 	GetLiveness(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetLimits How much may be sent at once
+	//
+	// The bounds in force on this server, for clients that cut their batches to size. They
+	// change only when the server is restarted with other settings.
+	//
+	// Corresponds with GET /limits (the `GetLimits` operationId).
+	GetLimits(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetMetrics Metrics for Prometheus
 	//
@@ -742,6 +1013,74 @@ func (c *Client) SendEvent(ctx context.Context, params *SendEventParams, body Se
 	return c.Client.Do(req)
 }
 
+// SendEventsWithBody Send many events
+//
+// Stores up to 5,000 events and counts them. Each event is taken, found to be a
+// repeat, or refused for itself: a bad one never harms its neighbours. The answer
+// comes after the commit, as with `POST /event`.
+//
+// Send a JSON array, an object with the array in `events`, or
+// `application/x-ndjson`: one event per line; blank lines don't count. The body may be
+// sent with `Content-Encoding: gzip`. It is at most 8 MiB, before and after
+// decompression, each event in it at most 128 KiB; `GET /limits` tells what this
+// server takes, which may be less.
+//
+// `results` lists what was not plainly received: duplicates, events that break the
+// contract (`rejected`, with `errors`; sending them again is of no use), and events
+// whose fate isn't known (`retry`: the database didn't answer in time; send those again,
+// and nothing else). When nothing at all could be stored the answer is a problem:
+// `422` when every event was rejected, `503` when every one should be sent again.
+// Repeats are recognised only if the events have an `event_id`.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /events (the `SendEvents` operationId).
+func (c *Client) SendEventsWithBody(ctx context.Context, params *SendEventsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSendEventsRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SendEvents Send many events
+//
+// Stores up to 5,000 events and counts them. Each event is taken, found to be a
+// repeat, or refused for itself: a bad one never harms its neighbours. The answer
+// comes after the commit, as with `POST /event`.
+//
+// Send a JSON array, an object with the array in `events`, or
+// `application/x-ndjson`: one event per line; blank lines don't count. The body may be
+// sent with `Content-Encoding: gzip`. It is at most 8 MiB, before and after
+// decompression, each event in it at most 128 KiB; `GET /limits` tells what this
+// server takes, which may be less.
+//
+// `results` lists what was not plainly received: duplicates, events that break the
+// contract (`rejected`, with `errors`; sending them again is of no use), and events
+// whose fate isn't known (`retry`: the database didn't answer in time; send those again,
+// and nothing else). When nothing at all could be stored the answer is a problem:
+// `422` when every event was rejected, `503` when every one should be sent again.
+// Repeats are recognised only if the events have an `event_id`.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /events (the `SendEvents` operationId).
+func (c *Client) SendEvents(ctx context.Context, params *SendEventsParams, body SendEventsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSendEventsRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // GetLiveness Is the process alive?
 //
 // Answers `200` for as long as the process can answer at all. It asks nobody else.
@@ -749,6 +1088,24 @@ func (c *Client) SendEvent(ctx context.Context, params *SendEventParams, body Se
 // Corresponds with GET /healthz (the `GetLiveness` operationId).
 func (c *Client) GetLiveness(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetLivenessRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetLimits How much may be sent at once
+//
+// The bounds in force on this server, for clients that cut their batches to size. They
+// change only when the server is restarted with other settings.
+//
+// Corresponds with GET /limits (the `GetLimits` operationId).
+func (c *Client) GetLimits(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetLimitsRequest(c.Server)
 	if err != nil {
 		return nil, err
 	}
@@ -1027,6 +1384,85 @@ func NewSendEventRequestWithBody(server string, params *SendEventParams, content
 	return req, nil
 }
 
+// NewSendEventsRequest calls the generic SendEvents builder with application/json body
+func NewSendEventsRequest(server string, params *SendEventsParams, body SendEventsJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewSendEventsRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewSendEventsRequestWithBody constructs an http.Request for the SendEvents method, with any body, and a specified content type
+func NewSendEventsRequestWithBody(server string, params *SendEventsParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/events")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Verbose != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "verbose", *params.Verbose, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Atomic != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "atomic", *params.Atomic, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
 // NewGetLivenessRequest constructs an http.Request for the GetLiveness method
 func NewGetLivenessRequest(server string) (*http.Request, error) {
 	var err error
@@ -1037,6 +1473,33 @@ func NewGetLivenessRequest(server string) (*http.Request, error) {
 	}
 
 	operationPath := fmt.Sprintf("/healthz")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetLimitsRequest constructs an http.Request for the GetLimits method
+func NewGetLimitsRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/limits")
 	if operationPath[0] == '/' {
 		operationPath = "." + operationPath
 	}
@@ -1365,6 +1828,54 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /event (the `SendEvent` operationId).
 	SendEventWithResponse(ctx context.Context, params *SendEventParams, body SendEventJSONRequestBody, reqEditors ...RequestEditorFn) (*SendEventResponse, error)
 
+	// SendEventsWithBodyWithResponse Send many events
+	//
+	// Stores up to 5,000 events and counts them. Each event is taken, found to be a
+	// repeat, or refused for itself: a bad one never harms its neighbours. The answer
+	// comes after the commit, as with `POST /event`.
+	//
+	// Send a JSON array, an object with the array in `events`, or
+	// `application/x-ndjson`: one event per line; blank lines don't count. The body may be
+	// sent with `Content-Encoding: gzip`. It is at most 8 MiB, before and after
+	// decompression, each event in it at most 128 KiB; `GET /limits` tells what this
+	// server takes, which may be less.
+	//
+	// `results` lists what was not plainly received: duplicates, events that break the
+	// contract (`rejected`, with `errors`; sending them again is of no use), and events
+	// whose fate isn't known (`retry`: the database didn't answer in time; send those again,
+	// and nothing else). When nothing at all could be stored the answer is a problem:
+	// `422` when every event was rejected, `503` when every one should be sent again.
+	// Repeats are recognised only if the events have an `event_id`.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /events (the `SendEvents` operationId).
+	SendEventsWithBodyWithResponse(ctx context.Context, params *SendEventsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SendEventsResponse, error)
+
+	// SendEventsWithResponse Send many events
+	//
+	// Stores up to 5,000 events and counts them. Each event is taken, found to be a
+	// repeat, or refused for itself: a bad one never harms its neighbours. The answer
+	// comes after the commit, as with `POST /event`.
+	//
+	// Send a JSON array, an object with the array in `events`, or
+	// `application/x-ndjson`: one event per line; blank lines don't count. The body may be
+	// sent with `Content-Encoding: gzip`. It is at most 8 MiB, before and after
+	// decompression, each event in it at most 128 KiB; `GET /limits` tells what this
+	// server takes, which may be less.
+	//
+	// `results` lists what was not plainly received: duplicates, events that break the
+	// contract (`rejected`, with `errors`; sending them again is of no use), and events
+	// whose fate isn't known (`retry`: the database didn't answer in time; send those again,
+	// and nothing else). When nothing at all could be stored the answer is a problem:
+	// `422` when every event was rejected, `503` when every one should be sent again.
+	// Repeats are recognised only if the events have an `event_id`.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /events (the `SendEvents` operationId).
+	SendEventsWithResponse(ctx context.Context, params *SendEventsParams, body SendEventsJSONRequestBody, reqEditors ...RequestEditorFn) (*SendEventsResponse, error)
+
 	// GetLivenessWithResponse Is the process alive?
 	//
 	// Answers `200` for as long as the process can answer at all. It asks nobody else.
@@ -1373,6 +1884,16 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /healthz (the `GetLiveness` operationId).
 	GetLivenessWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetLivenessResponse, error)
+
+	// GetLimitsWithResponse How much may be sent at once
+	//
+	// The bounds in force on this server, for clients that cut their batches to size. They
+	// change only when the server is restarted with other settings.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /limits (the `GetLimits` operationId).
+	GetLimitsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetLimitsResponse, error)
 
 	// GetMetricsWithResponse Metrics for Prometheus
 	//
@@ -1711,6 +2232,128 @@ func (r SendEventResponse) ContentType() string {
 	return ""
 }
 
+// SendEventsResponse202Headers the declared response headers of an HTTP 202 response for SendEvents
+type SendEventsResponse202Headers struct {
+	RateLimit       *string
+	RateLimitPolicy *string
+	RetryAfter      *int32
+}
+
+// SendEventsResponse429Headers the declared response headers of an HTTP 429 response for SendEvents
+type SendEventsResponse429Headers struct {
+	RateLimit       *string
+	RateLimitPolicy *string
+	RetryAfter      int32
+}
+
+// SendEventsResponse503Headers the declared response headers of an HTTP 503 response for SendEvents
+type SendEventsResponse503Headers struct {
+	RetryAfter int32
+}
+
+type SendEventsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *BatchReceipt
+	// ApplicationProblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationProblemJSON400 *BadRequest
+	// ApplicationProblemJSON408 the response for an HTTP 408 `application/problem+json` response
+	ApplicationProblemJSON408 *RequestTimeout
+	// ApplicationProblemJSON413 the response for an HTTP 413 `application/problem+json` response
+	ApplicationProblemJSON413 *ContentTooLarge
+	// ApplicationProblemJSON415 the response for an HTTP 415 `application/problem+json` response
+	ApplicationProblemJSON415 *UnsupportedMediaType
+	// ApplicationProblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationProblemJSON422 *Invalid
+	// ApplicationProblemJSON429 the response for an HTTP 429 `application/problem+json` response
+	ApplicationProblemJSON429 *RateLimited
+	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationProblemJSON500 *Internal
+	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationProblemJSON503 *Unavailable
+	// Headers202 the parsed response headers for an HTTP 202 response
+	Headers202 *SendEventsResponse202Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *SendEventsResponse429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *SendEventsResponse503Headers
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r SendEventsResponse) GetJSON202() *BatchReceipt {
+	return r.JSON202
+}
+
+// GetApplicationProblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r SendEventsResponse) GetApplicationProblemJSON400() *BadRequest {
+	return r.ApplicationProblemJSON400
+}
+
+// GetApplicationProblemJSON408 returns the response for an HTTP 408 `application/problem+json` response
+func (r SendEventsResponse) GetApplicationProblemJSON408() *RequestTimeout {
+	return r.ApplicationProblemJSON408
+}
+
+// GetApplicationProblemJSON413 returns the response for an HTTP 413 `application/problem+json` response
+func (r SendEventsResponse) GetApplicationProblemJSON413() *ContentTooLarge {
+	return r.ApplicationProblemJSON413
+}
+
+// GetApplicationProblemJSON415 returns the response for an HTTP 415 `application/problem+json` response
+func (r SendEventsResponse) GetApplicationProblemJSON415() *UnsupportedMediaType {
+	return r.ApplicationProblemJSON415
+}
+
+// GetApplicationProblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r SendEventsResponse) GetApplicationProblemJSON422() *Invalid {
+	return r.ApplicationProblemJSON422
+}
+
+// GetApplicationProblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
+func (r SendEventsResponse) GetApplicationProblemJSON429() *RateLimited {
+	return r.ApplicationProblemJSON429
+}
+
+// GetApplicationProblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r SendEventsResponse) GetApplicationProblemJSON500() *Internal {
+	return r.ApplicationProblemJSON500
+}
+
+// GetApplicationProblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r SendEventsResponse) GetApplicationProblemJSON503() *Unavailable {
+	return r.ApplicationProblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r SendEventsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r SendEventsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r SendEventsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r SendEventsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type GetLivenessResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -1753,6 +2396,92 @@ func (r GetLivenessResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r GetLivenessResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// GetLimitsResponse200Headers the declared response headers of an HTTP 200 response for GetLimits
+type GetLimitsResponse200Headers struct {
+	RateLimit       *string
+	RateLimitPolicy *string
+}
+
+// GetLimitsResponse429Headers the declared response headers of an HTTP 429 response for GetLimits
+type GetLimitsResponse429Headers struct {
+	RateLimit       *string
+	RateLimitPolicy *string
+	RetryAfter      int32
+}
+
+// GetLimitsResponse503Headers the declared response headers of an HTTP 503 response for GetLimits
+type GetLimitsResponse503Headers struct {
+	RetryAfter int32
+}
+
+type GetLimitsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Limits
+	// ApplicationProblemJSON429 the response for an HTTP 429 `application/problem+json` response
+	ApplicationProblemJSON429 *RateLimited
+	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationProblemJSON500 *Internal
+	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationProblemJSON503 *Unavailable
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetLimitsResponse200Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *GetLimitsResponse429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *GetLimitsResponse503Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetLimitsResponse) GetJSON200() *Limits {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
+func (r GetLimitsResponse) GetApplicationProblemJSON429() *RateLimited {
+	return r.ApplicationProblemJSON429
+}
+
+// GetApplicationProblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r GetLimitsResponse) GetApplicationProblemJSON500() *Internal {
+	return r.ApplicationProblemJSON500
+}
+
+// GetApplicationProblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r GetLimitsResponse) GetApplicationProblemJSON503() *Unavailable {
+	return r.ApplicationProblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r GetLimitsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetLimitsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetLimitsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetLimitsResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -2283,6 +3012,66 @@ func (c *ClientWithResponses) SendEventWithResponse(ctx context.Context, params 
 	return ParseSendEventResponse(rsp)
 }
 
+// SendEventsWithBodyWithResponse Send many events
+//
+// Stores up to 5,000 events and counts them. Each event is taken, found to be a
+// repeat, or refused for itself: a bad one never harms its neighbours. The answer
+// comes after the commit, as with `POST /event`.
+//
+// Send a JSON array, an object with the array in `events`, or
+// `application/x-ndjson`: one event per line; blank lines don't count. The body may be
+// sent with `Content-Encoding: gzip`. It is at most 8 MiB, before and after
+// decompression, each event in it at most 128 KiB; `GET /limits` tells what this
+// server takes, which may be less.
+//
+// `results` lists what was not plainly received: duplicates, events that break the
+// contract (`rejected`, with `errors`; sending them again is of no use), and events
+// whose fate isn't known (`retry`: the database didn't answer in time; send those again,
+// and nothing else). When nothing at all could be stored the answer is a problem:
+// `422` when every event was rejected, `503` when every one should be sent again.
+// Repeats are recognised only if the events have an `event_id`.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /events (the `SendEvents` operationId).
+func (c *ClientWithResponses) SendEventsWithBodyWithResponse(ctx context.Context, params *SendEventsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SendEventsResponse, error) {
+	rsp, err := c.SendEventsWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSendEventsResponse(rsp)
+}
+
+// SendEventsWithResponse Send many events
+//
+// Stores up to 5,000 events and counts them. Each event is taken, found to be a
+// repeat, or refused for itself: a bad one never harms its neighbours. The answer
+// comes after the commit, as with `POST /event`.
+//
+// Send a JSON array, an object with the array in `events`, or
+// `application/x-ndjson`: one event per line; blank lines don't count. The body may be
+// sent with `Content-Encoding: gzip`. It is at most 8 MiB, before and after
+// decompression, each event in it at most 128 KiB; `GET /limits` tells what this
+// server takes, which may be less.
+//
+// `results` lists what was not plainly received: duplicates, events that break the
+// contract (`rejected`, with `errors`; sending them again is of no use), and events
+// whose fate isn't known (`retry`: the database didn't answer in time; send those again,
+// and nothing else). When nothing at all could be stored the answer is a problem:
+// `422` when every event was rejected, `503` when every one should be sent again.
+// Repeats are recognised only if the events have an `event_id`.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /events (the `SendEvents` operationId).
+func (c *ClientWithResponses) SendEventsWithResponse(ctx context.Context, params *SendEventsParams, body SendEventsJSONRequestBody, reqEditors ...RequestEditorFn) (*SendEventsResponse, error) {
+	rsp, err := c.SendEvents(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSendEventsResponse(rsp)
+}
+
 // GetLivenessWithResponse Is the process alive?
 //
 // Answers `200` for as long as the process can answer at all. It asks nobody else.
@@ -2296,6 +3085,22 @@ func (c *ClientWithResponses) GetLivenessWithResponse(ctx context.Context, reqEd
 		return nil, err
 	}
 	return ParseGetLivenessResponse(rsp)
+}
+
+// GetLimitsWithResponse How much may be sent at once
+//
+// The bounds in force on this server, for clients that cut their batches to size. They
+// change only when the server is restarted with other settings.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /limits (the `GetLimits` operationId).
+func (c *ClientWithResponses) GetLimitsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetLimitsResponse, error) {
+	rsp, err := c.GetLimits(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetLimitsResponse(rsp)
 }
 
 // GetMetricsWithResponse Metrics for Prometheus
@@ -2676,6 +3481,149 @@ func ParseSendEventResponse(rsp *http.Response) (*SendEventResponse, error) {
 	return response, nil
 }
 
+// ParseSendEventsResponse parses an HTTP response from a SendEventsWithResponse call
+func ParseSendEventsResponse(rsp *http.Response) (*SendEventsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &SendEventsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest BatchReceipt
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest BadRequest
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 408:
+		var dest RequestTimeout
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON408 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest ContentTooLarge
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 415:
+		var dest UnsupportedMediaType
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON415 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest RateLimited
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest Internal
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 202:
+		var headers SendEventsResponse202Headers
+		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitPolicy = &value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers202 = &headers
+	case rsp.StatusCode == 429:
+		var headers SendEventsResponse429Headers
+		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitPolicy = &value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers SendEventsResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
 // ParseGetLivenessResponse parses an HTTP response from a GetLivenessWithResponse call
 func ParseGetLivenessResponse(rsp *http.Response) (*GetLivenessResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -2704,6 +3652,107 @@ func ParseGetLivenessResponse(rsp *http.Response) (*GetLivenessResponse, error) 
 		}
 		response.ApplicationProblemJSON500 = &dest
 
+	}
+
+	return response, nil
+}
+
+// ParseGetLimitsResponse parses an HTTP response from a GetLimitsWithResponse call
+func ParseGetLimitsResponse(rsp *http.Response) (*GetLimitsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetLimitsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Limits
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest RateLimited
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest Internal
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetLimitsResponse200Headers
+		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitPolicy = &value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 429:
+		var headers GetLimitsResponse429Headers
+		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitPolicy = &value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers GetLimitsResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
 	}
 
 	return response, nil

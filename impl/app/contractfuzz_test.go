@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -77,10 +78,13 @@ func (o operationUnderTest) canBeInvalid() bool {
 
 func (o operationUnderTest) valid(t *rapid.T) request {
 	r := request{method: o.method, path: o.path}
+	query := url.Values{}
 	for _, p := range o.operation.Parameters {
 		p := p.Value
 		var value string
 		switch schema := p.Schema.Value; {
+		case schema.Type.Is("boolean"):
+			value = strconv.FormatBool(rapid.Bool().Draw(t, p.Name))
 		case schema.Pattern != "" || schema.Format == "uuid":
 			value = fmt.Sprint(valueOf(t, p.Name, schema))
 		case p.Example != nil:
@@ -95,21 +99,56 @@ func (o operationUnderTest) valid(t *rapid.T) request {
 			if rapid.Bool().Draw(t, "with "+p.Name) {
 				r.header = append(r.header, p.Name, value)
 			}
+		case openapi3.ParameterInQuery:
+			if rapid.Bool().Draw(t, "with "+p.Name) {
+				query.Set(p.Name, value)
+			}
 		default:
 			t.Fatalf("the test doesn't know parameters in %s", p.In)
 		}
 	}
+	if len(query) > 0 {
+		r.path += "?" + query.Encode()
+	}
 	if body := o.bodySchema(); body != nil {
-		r.body = encode(t, valueOf(t, "body", body))
+		bodies := []string{encode(t, valueOf(t, "body", body))}
+		for o.isBatch() && len(bodies) < 5 && rapid.Bool().Draw(t, "one more") {
+			bodies = append(bodies, encode(t, valueOf(t, "body", body)))
+		}
+		o.frame(t, &r, bodies...)
 	}
 	return r
+}
+
+// isBatch says whether the body carries many events.
+func (o operationUnderTest) isBatch() bool { return o.operation.Extensions["x-batch-of"] != nil }
+
+// frame sets the body: the only one, or a batch of them, in one of its forms.
+func (o operationUnderTest) frame(t *rapid.T, r *request, bodies ...string) {
+	if !o.isBatch() {
+		r.body = bodies[0]
+		return
+	}
+	switch rapid.SampledFrom([]string{"array", "envelope", "lines"}).Draw(t, "frame") {
+	case "array":
+		r.body = "[" + strings.Join(bodies, ",") + "]"
+	case "envelope":
+		r.body = `{"events":[` + strings.Join(bodies, ",") + "]}"
+	case "lines":
+		r.body = strings.Join(bodies, "\n")
+		r.header = append(r.header, "Content-Type", "application/x-ndjson")
+	}
 }
 
 func (o operationUnderTest) bodySchema() *openapi3.Schema {
 	if o.operation.RequestBody == nil {
 		return nil
 	}
-	return o.operation.RequestBody.Value.Content["application/json"].Schema.Value
+	schema := o.operation.RequestBody.Value.Content["application/json"].Schema.Value
+	if o.isBatch() {
+		schema = schema.OneOf[0].Value.Items.Value
+	}
+	return schema
 }
 
 // invalid breaks one rule of a valid request.
@@ -126,10 +165,8 @@ func (o operationUnderTest) invalid(t *rapid.T) request {
 		}
 		return r
 	}
-	var object map[string]any
-	if err := json.Unmarshal([]byte(r.body), &object); err != nil {
-		t.Fatal(err)
-	}
+	object := valueOf(t, "body", body).(map[string]any)
+	r.header = nil // of the valid body
 	name := rapid.SampledFrom(slices.Sorted(maps.Keys(body.Properties))).Draw(t, "member")
 	schema := body.Properties[name].Value
 	switch r.why = rapid.SampledFrom([]string{"type", "null", "missing", "unknown", "case", "bound", "syntax", "media type", "not an object"}).Draw(t, "what is wrong"); r.why {
@@ -148,16 +185,20 @@ func (o operationUnderTest) invalid(t *rapid.T) request {
 	case "bound":
 		object[name] = beyond(t, schema)
 	case "syntax":
-		r.body = r.body[:rapid.IntRange(1, len(r.body)-1).Draw(t, "cut")]
+		text := encode(t, object)
+		o.frame(t, &r, text[:rapid.IntRange(1, len(text)-1).Draw(t, "cut")])
 		return r
 	case "media type":
 		r.header = append(r.header, "Content-Type", "text/csv")
 		return r
 	case "not an object":
 		r.body = rapid.SampledFrom([]string{"[]", "1", `"x"`, "null", "true"}).Draw(t, "body")
+		if o.isBatch() && rapid.Bool().Draw(t, "framed") {
+			o.frame(t, &r, r.body)
+		}
 		return r
 	}
-	r.body = encode(t, object)
+	o.frame(t, &r, encode(t, object))
 	return r
 }
 

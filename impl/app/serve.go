@@ -95,8 +95,9 @@ func newServer(ctx context.Context, p *process, c *config.Config, listener *drai
 	counts := stats.New(stats.Config{Reader: d.store, Live: d.live, Observer: metrics, Logger: logger, Clock: time.Now})
 	s.ingest = ingest.New(ingest.Config{
 		Store: d.store, Counters: counts, Probe: d.store.Ping, Observer: metrics, Logger: logger, Writers: d.writers,
-		// Before the request's own deadline, so that the answer says why.
-		GiveUpAfter: c.RequestTimeout * 4 / 5,
+		// A try that begins just before may take a while longer.
+		GiveUpAfter:   c.RequestTimeout * 4 / 5,
+		MaxQueueBytes: int(c.MaxInFlightBytes),
 	})
 	metrics.Queue(func() (int, int) { load := s.ingest.Load(); return load.Items, load.Bytes })
 
@@ -112,6 +113,13 @@ func newServer(ctx context.Context, p *process, c *config.Config, listener *drai
 		Version:        p.version,
 		TrustedProxies: c.TrustedProxies,
 		RequestTimeout: c.RequestTimeout,
+
+		MaxFutureSkew:       c.MaxFutureSkew,
+		RateLimit:           c.RateLimit,
+		MaxBatchEvents:      c.MaxBatchEvents,
+		MaxBatchBytes:       c.MaxBatchBytes,
+		MaxInFlightRequests: c.MaxInFlight,
+		MaxInFlightBytes:    c.MaxInFlightBytes,
 
 		ValidateResponses: c.ValidateResponses,
 	})

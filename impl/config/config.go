@@ -27,6 +27,10 @@ type Settings struct {
 	MaxFutureSkew     string `name:"max-future-skew" env:"MAX_FUTURE_SKEW" default:"1h" help:"How far ahead of the server's clock an event's timestamp may be."`
 	RequestTimeout    string `name:"request-timeout" env:"REQUEST_TIMEOUT" default:"5s" help:"How long a request may wait for the database before it is answered 503."`
 	BodyTimeout       string `name:"body-timeout" env:"BODY_TIMEOUT" default:"15s" help:"How long a client may take to send a request before it is answered 408."`
+	MaxBatchEvents    string `name:"max-batch-events" env:"MAX_BATCH_EVENTS" default:"5000" help:"Events in one request to POST /events, at most 5000."`
+	MaxBatchBytes     string `name:"max-batch-bytes" env:"MAX_BATCH_BYTES" default:"8MiB" help:"Size of the body of POST /events, before and after decompression, at most 8MiB."`
+	MaxInFlight       string `name:"max-in-flight-requests" env:"MAX_IN_FLIGHT_REQUESTS" default:"4096" help:"Requests being worked on at once; more are answered 503 at once."`
+	MaxInFlightBytes  string `name:"max-in-flight-bytes" env:"MAX_IN_FLIGHT_BYTES" default:"64MiB" help:"Memory for the bodies of requests, and as much again for the events that wait to be stored; more are answered 503 at once."`
 	PGMaxConns        string `name:"pg-max-conns" env:"PG_MAX_CONNS" default:"10" help:"Connections to PostgreSQL that one replica may open, at least 6."`
 	StartupTimeout    string `name:"startup-timeout" env:"STARTUP_TIMEOUT" default:"30s" help:"How long to wait for PostgreSQL at the start."`
 	ShutdownDelay     string `name:"shutdown-delay" env:"SHUTDOWN_DELAY" default:"1s" help:"After SIGTERM, how long to go on serving while /readyz answers 503, so that load balancers look elsewhere. Ctrl-C doesn't wait."`
@@ -47,6 +51,10 @@ type Config struct {
 	MaxFutureSkew     time.Duration
 	RequestTimeout    time.Duration
 	BodyTimeout       time.Duration
+	MaxBatchEvents    int
+	MaxBatchBytes     int64 // bytes
+	MaxInFlight       int   // requests
+	MaxInFlightBytes  int64 // bytes
 	PGMaxConns        int
 	StartupTimeout    time.Duration
 	ShutdownDelay     time.Duration
@@ -73,6 +81,10 @@ func (s *Settings) Resolve() (*Config, error) {
 		MaxFutureSkew:     r.duration("MAX_FUTURE_SKEW", s.MaxFutureSkew, 0, 24*time.Hour),
 		RequestTimeout:    r.duration("REQUEST_TIMEOUT", s.RequestTimeout, 100*time.Millisecond, 5*time.Minute),
 		BodyTimeout:       r.duration("BODY_TIMEOUT", s.BodyTimeout, 100*time.Millisecond, 5*time.Minute),
+		MaxBatchEvents:    r.integer("MAX_BATCH_EVENTS", s.MaxBatchEvents, 1, 5000),
+		MaxBatchBytes:     r.bytes("MAX_BATCH_BYTES", s.MaxBatchBytes, 1<<10, 8<<20),
+		MaxInFlight:       r.integer("MAX_IN_FLIGHT_REQUESTS", s.MaxInFlight, 1, 1_000_000),
+		MaxInFlightBytes:  r.bytes("MAX_IN_FLIGHT_BYTES", s.MaxInFlightBytes, 16<<20, 1<<40),
 		PGMaxConns:        r.integer("PG_MAX_CONNS", s.PGMaxConns, 6, 1000),
 		StartupTimeout:    r.duration("STARTUP_TIMEOUT", s.StartupTimeout, 0, time.Hour),
 		ShutdownDelay:     r.duration("SHUTDOWN_DELAY", s.ShutdownDelay, 0, 10*time.Minute),
@@ -148,6 +160,40 @@ func (r *resolver) integer(name, text string, lowest, highest int) int {
 		return lowest
 	}
 	return n
+}
+
+// sizeUnits are the suffixes of sizes, the longest first.
+var sizeUnits = []struct {
+	suffix string
+	bytes  int64
+}{{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"B", 1}, {"", 1}}
+
+func (r *resolver) bytes(name, text string, lowest, highest int64) int64 {
+	text = strings.TrimSpace(text)
+	for _, unit := range sizeUnits {
+		digits, ok := strings.CutSuffix(text, unit.suffix)
+		if !ok {
+			continue
+		}
+		n, err := strconv.ParseInt(strings.TrimSpace(digits), 10, 64)
+		if err != nil || n < 0 || n > highest/unit.bytes || n*unit.bytes < lowest {
+			break
+		}
+		return n * unit.bytes
+	}
+	r.fail(name, "%q is not a size from %s to %s, like 65536, 64KiB or 8MiB", text, size(lowest), size(highest))
+	return lowest
+}
+
+// size writes a number of bytes with the largest unit that keeps it whole.
+func size(n int64) string {
+	best := sizeUnits[len(sizeUnits)-2]
+	for _, unit := range sizeUnits {
+		if n%unit.bytes == 0 && unit.bytes > best.bytes {
+			best = unit
+		}
+	}
+	return strconv.FormatInt(n/best.bytes, 10) + best.suffix
 }
 
 func (r *resolver) duration(name, text string, lowest, highest time.Duration) time.Duration {

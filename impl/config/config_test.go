@@ -32,7 +32,7 @@ func TestDefaults(t *testing.T) {
 	}
 	want := &config.Config{
 		Addr: ":8000", DataDir: "./data", RateLimit: 1500, MaxFutureSkew: time.Hour, RequestTimeout: 5 * time.Second,
-		BodyTimeout: 15 * time.Second, PGMaxConns: 10, StartupTimeout: 30 * time.Second, ShutdownDelay: time.Second,
+		BodyTimeout: 15 * time.Second, MaxBatchEvents: 5000, MaxBatchBytes: 8 << 20, MaxInFlight: 4096, MaxInFlightBytes: 64 << 20, PGMaxConns: 10, StartupTimeout: 30 * time.Second, ShutdownDelay: time.Second,
 		ShutdownTimeout: 20 * time.Second, LogLevel: slog.LevelInfo, LogFormat: "auto",
 	}
 	if !reflect.DeepEqual(c, want) || !c.Embedded() {
@@ -86,6 +86,11 @@ func TestBadSettings(t *testing.T) {
 		"a level of its own":    {func(s *config.Settings) { s.LogLevel = "LOUD" }, []string{`LOG_LEVEL: "LOUD" is not one of`}},
 		"a format of its own":   {func(s *config.Settings) { s.LogFormat = "xml" }, []string{"LOG_FORMAT: "}},
 		"neither true nor not":  {func(s *config.Settings) { s.ValidateResponses = "maybe" }, []string{"VALIDATE_RESPONSES: "}},
+		"too many events":       {func(s *config.Settings) { s.MaxBatchEvents = "5001" }, []string{`MAX_BATCH_EVENTS: "5001" is not a whole number from 1 to 5000`}},
+		"too large a batch":     {func(s *config.Settings) { s.MaxBatchBytes = "9MiB" }, []string{`MAX_BATCH_BYTES: "9MiB" is not a size from 1KiB to 8MiB`}},
+		"a size in words":       {func(s *config.Settings) { s.MaxInFlightBytes = "plenty" }, []string{"MAX_IN_FLIGHT_BYTES: "}},
+		"a size past all sizes": {func(s *config.Settings) { s.MaxInFlightBytes = "9999999999999GiB" }, []string{"MAX_IN_FLIGHT_BYTES: "}},
+		"no requests at all":    {func(s *config.Settings) { s.MaxInFlight = "0" }, []string{"MAX_IN_FLIGHT_REQUESTS: "}},
 		"several, all reported": {func(s *config.Settings) { s.Addr, s.RateLimit, s.LogLevel = "x", "y", "z" }, []string{"ADDR: ", "RATE_LIMIT: ", "LOG_LEVEL: "}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -128,6 +133,17 @@ func TestReadmeShowsEverySetting(t *testing.T) {
 		}
 		if want := strings.ToLower(strings.ReplaceAll(field.Tag.Get("env"), "_", "-")); field.Tag.Get("name") != want {
 			t.Error(fmt.Sprint("the flag of ", field.Name, " is not named like its variable, ", want))
+		}
+	}
+}
+
+func TestSizesHaveUnits(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]int64{"65536": 65536, " 64KiB ": 65536, "1 MiB": 1 << 20, "2000B": 2000, "8MiB": 8 << 20} {
+		s := defaults()
+		s.MaxBatchBytes = text
+		if c, err := s.Resolve(); err != nil || c.MaxBatchBytes != want {
+			t.Errorf("%q: %v, %v", text, c.MaxBatchBytes, err)
 		}
 	}
 }

@@ -26,7 +26,7 @@ import (
 // faulty stands for everything behind the edge, and does as the event type says.
 type faulty struct{}
 
-func (faulty) Submit(_ context.Context, e event.Event) (event.Outcome, error) {
+func (faulty) Submit(e event.Event) (event.Outcome, error) {
 	switch e.Type {
 	case "busy":
 		return 0, event.ErrBusy
@@ -38,6 +38,17 @@ func (faulty) Submit(_ context.Context, e event.Event) (event.Outcome, error) {
 		panic("on purpose")
 	}
 	return event.Accepted, nil
+}
+
+func (f faulty) SubmitBatch(events []event.Event, outcomes []event.Outcome, _ bool) (err error) {
+	for i, e := range events {
+		outcome, failure := f.Submit(e)
+		outcomes[i] = outcome
+		if failure != nil && outcome == 0 {
+			err = failure
+		}
+	}
+	return err
 }
 
 func (faulty) Available() bool { return true }
@@ -57,6 +68,10 @@ func (faulty) RequestStarted() {}
 
 func (faulty) RequestDone(string, string, int, time.Duration) {}
 
+func (faulty) RequestRefused(string) {}
+
+func (faulty) InFlight(func() (requests, bytes int64)) {}
+
 // serveFaulty serves the whole edge over faulty parts, on a real socket.
 func serveFaulty(t *testing.T) string {
 	t.Helper()
@@ -64,6 +79,7 @@ func serveFaulty(t *testing.T) string {
 		Ingest: faulty{}, Counter: faulty{}, Limiter: faulty{}, Health: faulty{}, Metrics: faulty{},
 		Rules:          ingest.Rules{MaxFutureSkew: time.Hour, Clock: time.Now},
 		MetricsHandler: http.NotFoundHandler(), Logger: slog.New(slog.DiscardHandler),
+		MaxBatchEvents: 10, MaxBatchBytes: 1 << 20, MaxInFlightRequests: 100, MaxInFlightBytes: 64 << 20,
 		RequestTimeout: time.Minute, TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
 	})
 	if err != nil {
@@ -112,7 +128,7 @@ func TestEveryCodeIsProduced(t *testing.T) {
 		{"POST", "/event", strings.NewReader("{"), [2]string{}},
 		{"POST", "/event", strings.NewReader("{"), [2]string{"Content-Encoding", "gzip"}},
 		{"POST", "/event", strings.NewReader("{"), [2]string{"Content-Type", "text/plain"}},
-		{"POST", "/event", strings.NewReader(strings.Repeat(" ", httpapi.MaxBodyBytes+1)), [2]string{}},
+		{"POST", "/event", strings.NewReader(strings.Repeat(" ", httpapi.MaxEventBytes+1)), [2]string{}},
 		{"POST", "/event", strings.NewReader("{}"), [2]string{}},
 		{"POST", "/event", strings.NewReader(`{"user_id":0,"event_type":"","timestamp":"","x":1}`), [2]string{}},
 		{"POST", "/event", strings.NewReader(`{"user_id":9223372036854775808,"event_type":"` + strings.Repeat("a", 129) + `","timestamp":1690000000000}`), [2]string{}},
@@ -122,6 +138,8 @@ func TestEveryCodeIsProduced(t *testing.T) {
 		{"POST", "/event", with(`"payload":{"a":"\ud800"}`), [2]string{}},
 		{"POST", "/event", with(`"payload":{"a":"` + strings.Repeat("x", 64<<10) + `"}`), [2]string{}},
 		{"POST", "/event", with(`"payload":{` + members(257) + `}`), [2]string{}},
+		{"POST", "/events", strings.NewReader("[]"), [2]string{}},
+		{"POST", "/events", strings.NewReader("{"), [2]string{"Content-Type", "application/x-ndjson"}},
 	} {
 		request, err := http.NewRequestWithContext(t.Context(), r.method, url+r.path, r.body)
 		if err != nil {

@@ -14,13 +14,13 @@ import (
 
 // eventOperations are the operations of the tag events.
 type eventOperations struct {
-	ingest  Ingest
-	rules   Rules
-	timeout time.Duration
+	ingest Ingest
+	rules  Rules
+	limits api.Limits
 }
 
 // SendEvent stores one event and answers after its commit.
-func (o *eventOperations) SendEvent(ctx context.Context, request api.SendEventRequestObject) (api.SendEventResponseObject, error) {
+func (o *eventOperations) SendEvent(_ context.Context, request api.SendEventRequestObject) (api.SendEventResponseObject, error) {
 	e := toEvent(request.Body, request.Params)
 	if e.ID.IsZero() {
 		id, err := ingest.NewID()
@@ -29,16 +29,31 @@ func (o *eventOperations) SendEvent(ctx context.Context, request api.SendEventRe
 		}
 		e.ID = id
 	}
-	ctx, cancel := context.WithTimeout(ctx, o.timeout)
-	defer cancel()
-	outcome, err := o.ingest.Submit(ctx, e)
+	outcome, err := o.ingest.Submit(e)
 	switch {
 	case errors.Is(err, event.ErrInvalid):
-		return nil, &event.InvalidError{Violations: []event.Violation{{Code: "not_storable", Detail: "can't be held by the database"}}}
+		return nil, &event.InvalidError{Violations: []event.Violation{notStorable}}
 	case err != nil:
 		return nil, err
 	}
 	return eventReceived{id: e.ID, outcome: outcome}, nil
+}
+
+// notStorable is what is wrong with an event that passed every check and that the
+// database refuses all the same.
+var notStorable = event.Violation{Code: "not_storable", Detail: "can't be held by the database"}
+
+// GetLimits tells what may be sent at once.
+func (o *eventOperations) GetLimits(context.Context, api.GetLimitsRequestObject) (api.GetLimitsResponseObject, error) {
+	return api.GetLimits200Response{Body: o.limits}, nil
+}
+
+func limitsOf(c Config) api.Limits {
+	return api.Limits{
+		MaxEventBytes: MaxEventBytes, MaxPayloadBytes: ingest.MaxPayloadBytes,
+		MaxBatchEvents: int32(c.MaxBatchEvents), MaxBatchBytes: c.MaxBatchBytes,
+		MaxFutureSkewSeconds: int64(c.MaxFutureSkew / time.Second), RequestsPerMinute: int32(c.RateLimit),
+	}
 }
 
 // checkEvent adds the rules beyond the schema, for every body that carries events.

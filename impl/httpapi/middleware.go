@@ -11,20 +11,22 @@ import (
 	"highload.example/analytics/impl/observe"
 )
 
-// outermost measures and logs every request, and answers for handlers that panic.
+// outermost measures and logs every request, answers for handlers that panic, and
+// gives back what the request took.
 type outermost struct {
-	next     http.Handler
-	problems *problems
-	metrics  Metrics
-	health   Health
-	logger   *slog.Logger
+	next      http.Handler
+	problems  *problems
+	metrics   Metrics
+	health    Health
+	logger    *slog.Logger
+	admission *admission
 }
 
 // ServeHTTP serves the request.
 func (o *outermost) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	started := time.Now()
 	o.metrics.RequestStarted()
-	recorder := &recorder{ResponseWriter: w}
+	recorder := &recorder{ResponseWriter: w, ticket: ticket{admission: o.admission}}
 	if o.health.Phase() == observe.Stopping {
 		// The client closes the connection after this answer, so that none is
 		// left to be cut when the listener closes.
@@ -32,6 +34,7 @@ func (o *outermost) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	defer func() {
 		value := recover()
+		recorder.ticket.release()
 		abort := false
 		if value != nil {
 			if err, ok := value.(error); ok && errors.Is(err, http.ErrAbortHandler) {
@@ -62,10 +65,11 @@ func (o *outermost) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	o.next.ServeHTTP(recorder, r)
 }
 
-// recorder remembers the status.
+// recorder remembers the status, and what the request takes.
 type recorder struct {
 	http.ResponseWriter
 	status int
+	ticket ticket
 }
 
 // WriteHeader remembers the status and passes it on.

@@ -21,6 +21,7 @@ func TestMain(m *testing.M) { testkit.Main(m) }
 
 type countedRequests struct {
 	started, done atomic.Int64
+	refused       atomic.Int64
 	lastStatus    atomic.Int64
 }
 
@@ -29,6 +30,9 @@ func (c *countedRequests) RequestDone(_, _ string, status int, _ time.Duration) 
 	c.done.Add(1)
 	c.lastStatus.Store(int64(status))
 }
+
+func (c *countedRequests) RequestRefused(string)                  { c.refused.Add(1) }
+func (c *countedRequests) InFlight(func() (requests, bytes int64)) {}
 
 type phase observe.Phase
 
@@ -138,7 +142,7 @@ func readGzip(t *testing.T, body string) (string, error) {
 	r := httptest.NewRequest(http.MethodPost, "/event", strings.NewReader(body))
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set("Content-Encoding", "gzip")
-	reader, err := openBody(httptest.NewRecorder(), r, "application/json")
+	reader, err := (&bodies{}).openBody(httptest.NewRecorder(), r, "application/json")
 	if err != nil {
 		t.Fatal(err)
 	}

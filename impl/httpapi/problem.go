@@ -95,6 +95,8 @@ func (p *problems) describe(r *http.Request, err error) (problem api.Problem, re
 		validation *binding.ValidationError
 		invalid    *event.InvalidError
 		tooLarge   *http.MaxBytesError
+		tooMany    *binding.TooManyError
+		batch      *batchRejectedError
 	)
 	is := func(status int32, code api.ProblemCode, detail string) api.Problem {
 		problem := api.Problem{Status: status, Code: code}
@@ -113,6 +115,8 @@ func (p *problems) describe(r *http.Request, err error) (problem api.Problem, re
 		return is(http.StatusUnsupportedMediaType, api.ProblemCodeUnsupportedMediaType, mediaType.detail), 0
 	case errors.As(err, &tooLarge):
 		return is(http.StatusRequestEntityTooLarge, api.ProblemCodeContentTooLarge, fmt.Sprintf("The body is over %d bytes.", tooLarge.Limit)), 0
+	case errors.As(err, &tooMany):
+		return is(http.StatusRequestEntityTooLarge, api.ProblemCodeContentTooLarge, fmt.Sprintf("The batch has more than %d events.", tooMany.Limit)), 0
 	case errors.Is(err, os.ErrDeadlineExceeded) && !errors.Is(err, event.ErrUnavailable):
 		return is(http.StatusRequestTimeout, api.ProblemCodeRequestTimeout, "The request didn't arrive in time; send it faster, or in smaller parts."), 0
 	case errors.As(err, &encoding):
@@ -123,6 +127,10 @@ func (p *problems) describe(r *http.Request, err error) (problem api.Problem, re
 		return invalidProblem(validation.Violations), 0
 	case errors.As(err, &invalid):
 		return invalidProblem(toBindingViolations(invalid.Violations)), 0
+	case errors.As(err, &batch):
+		problem := invalidProblem(batch.listed)
+		*problem.Detail = fmt.Sprintf("%d of %d events break the contract and none was stored; see errors.", batch.rejected, batch.sent)
+		return problem, 0
 	case errors.As(err, &limited):
 		unit := "seconds"
 		if limited.retryAfter == 1 {
@@ -130,7 +138,7 @@ func (p *problems) describe(r *http.Request, err error) (problem api.Problem, re
 		}
 		return is(http.StatusTooManyRequests, api.ProblemCodeRateLimited, fmt.Sprintf("Try again in %d %s.", limited.retryAfter, unit)), limited.retryAfter
 	case errors.Is(err, event.ErrBusy):
-		return is(http.StatusServiceUnavailable, api.ProblemCodeOverloaded, "More events wait than the service takes on. "+again), retrySeconds
+		return is(http.StatusServiceUnavailable, api.ProblemCodeOverloaded, "More requests or events are in the works than the service takes on. "+again), retrySeconds
 	case errors.Is(err, event.ErrUnavailable):
 		return is(http.StatusServiceUnavailable, api.ProblemCodeUnavailable, "The database doesn't answer. "+again), retrySeconds
 	case errors.Is(err, context.Canceled), r.Context().Err() != nil:
@@ -146,11 +154,7 @@ func invalidProblem(violations []binding.Violation) api.Problem {
 	if len(violations) == 1 {
 		detail = "1 value breaks the contract; see errors."
 	}
-	listed := make([]api.Violation, len(violations))
-	for i, v := range violations {
-		listed[i] = api.Violation{Pointer: v.Pointer, Code: api.ViolationCode(v.Code), Detail: v.Detail}
-	}
 	return api.Problem{
-		Status: http.StatusUnprocessableEntity, Code: api.ProblemCodeValidationFailed, Detail: &detail, Errors: &listed,
+		Status: http.StatusUnprocessableEntity, Code: api.ProblemCodeValidationFailed, Detail: &detail, Errors: listed(violations),
 	}
 }

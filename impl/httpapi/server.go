@@ -20,7 +20,8 @@ import (
 
 // Ingest takes events.
 type Ingest interface {
-	Submit(ctx context.Context, e event.Event) (event.Outcome, error)
+	Submit(e event.Event) (event.Outcome, error)
+	SubmitBatch(events []event.Event, outcomes []event.Outcome, whole bool) error
 	Available() bool
 }
 
@@ -49,6 +50,8 @@ type Health interface {
 type Metrics interface {
 	RequestStarted()
 	RequestDone(route, method string, status int, took time.Duration)
+	RequestRefused(reason string) // for want of room; reason is "requests" or "bytes"
+	InFlight(load func() (requests, bytes int64))
 }
 
 // Config says what the edge works with. All of it is needed but Limiter.
@@ -63,14 +66,23 @@ type Config struct {
 	Logger         *slog.Logger
 	Version        string
 	TrustedProxies []netip.Prefix
-	RequestTimeout time.Duration // how long a request may wait for a dependency
+	RequestTimeout time.Duration // how long a question may wait for a dependency
+
+	MaxFutureSkew  time.Duration // what Rules were given, for GET /limits
+	RateLimit      int           // what Limiter was given, per minute, for GET /limits; 0: no limit
+	MaxBatchEvents int           // events in one request
+	MaxBatchBytes  int64         // bytes of its body, before and after decompression
+
+	MaxInFlightRequests int   // requests being worked on at once
+	MaxInFlightBytes    int64 // bytes of all requests' bodies at once
+
 	// ValidateResponses checks every answer against the contract, for development.
 	ValidateResponses bool
 }
 
-// MaxBodyBytes bounds the body of a single event, before and after
-// decompression: the largest payload and generous room for the rest.
-const MaxBodyBytes = 128 << 10
+// MaxEventBytes bounds one event as JSON, before and after decompression: the
+// largest payload and generous room for the rest.
+const MaxEventBytes = 128 << 10
 
 // MaxHeaderBytes bounds a request's header.
 const MaxHeaderBytes = 32 << 10
@@ -92,12 +104,14 @@ func New(config Config) (http.Handler, error) {
 		return nil, err
 	}
 	handlers := &server{
-		eventOperations:  eventOperations{ingest: config.Ingest, rules: config.Rules, timeout: config.RequestTimeout},
+		eventOperations:  eventOperations{ingest: config.Ingest, rules: config.Rules, limits: limitsOf(config)},
 		statsOperations:  statsOperations{counter: config.Counter, timeout: config.RequestTimeout},
 		healthOperations: healthOperations{health: config.Health, ingest: config.Ingest},
 	}
+	bodies := &bodies{maxBatchEvents: config.MaxBatchEvents, maxBatchBytes: config.MaxBatchBytes}
 	strict := api.NewStrictHandler(handlers, api.StrictOptions{
-		Body: openBody,
+		Body:  bodies.openBody,
+		Batch: bodies.openBatch,
 		Rules: func(body any, violations []binding.Violation) []binding.Violation {
 			return handlers.checkEvent(body, violations)
 		},
@@ -116,12 +130,18 @@ func New(config Config) (http.Handler, error) {
 	}
 	routes.complete()
 
-	var handler http.Handler = routes
+	admission := &admission{
+		maxRequests: int64(config.MaxInFlightRequests), maxBytes: config.MaxInFlightBytes, metrics: config.Metrics,
+	}
+	config.Metrics.InFlight(func() (requests, bytes int64) { return admission.requests.Load(), admission.bytes.Load() })
+	var handler http.Handler = &admitted{next: routes, problems: problems}
 	if config.Limiter != nil {
 		handler = &limit{next: handler, limiter: config.Limiter, clients: newClients(config.TrustedProxies), problems: problems}
 	}
 	if config.ValidateResponses {
 		handler = &responseValidator{next: handler, problems: problems, logger: config.Logger}
 	}
-	return &outermost{next: handler, problems: problems, metrics: config.Metrics, health: config.Health, logger: config.Logger}, nil
+	return &outermost{
+		next: handler, problems: problems, metrics: config.Metrics, health: config.Health, logger: config.Logger, admission: admission,
+	}, nil
 }

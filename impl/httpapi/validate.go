@@ -20,7 +20,7 @@ type responseValidator struct {
 
 // ServeHTTP serves the request and checks the answer.
 func (v *responseValidator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	held := &heldResponse{header: w.Header().Clone(), status: http.StatusOK}
+	held := &heldResponse{of: w, header: w.Header().Clone(), status: http.StatusOK}
 	v.next.ServeHTTP(held, r)
 	if err := contract.Check(r, held.status, held.header, held.body.Bytes()); err != nil {
 		v.logger.Error("an answer is not in the contract", "method", r.Method, "path", r.URL.Path, "status", held.status, "error", err)
@@ -38,11 +38,15 @@ func (v *responseValidator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // heldResponse keeps an answer instead of sending it.
 type heldResponse struct {
+	of     http.ResponseWriter
 	header http.Header
 	status int
 	wrote  bool
 	body   bytes.Buffer
 }
+
+// Unwrap returns what the answer is held back from.
+func (h *heldResponse) Unwrap() http.ResponseWriter { return h.of }
 
 // Header returns the answer's header.
 func (h *heldResponse) Header() http.Header { return h.header }

@@ -2,15 +2,16 @@
 // group commit that makes accepted mean committed at a price that load pays
 // together.
 //
-// Group commit: whoever has an event puts it in a bounded queue and waits. A few
+// Group commit: whoever has events puts them in a bounded queue and waits. A few
 // writers take whatever waits, store it in one transaction and release the
 // waiting with their outcomes. An idle service so writes a lone event at once, and
 // under load batches grow by themselves while the database is busy with the last.
+// (The idea is older than SQL: DeWitt et al., "Implementation Techniques for Main
+// Memory Database Systems", SIGMOD 1984, section 5.2.)
 package ingest
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -30,11 +31,15 @@ type Config struct {
 	Observer Observer
 	Logger   *slog.Logger
 
-	Writers       int           // goroutines that write; 4
-	MaxBatch      int           // events per transaction; 1,000
-	MaxQueueItems int           // events queued and being written; 20,000
-	MaxQueueBytes int           // the memory they may take, in bytes; 64 MiB
-	GiveUpAfter   time.Duration // how long a batch is tried; 4 s, shorter than a request's deadline
+	Writers       int // goroutines that write; 2
+	MaxBatch      int // events per transaction, but for those that must not be split; 1,000
+	MaxQueueItems int // events queued and being written; 50,000
+	MaxQueueBytes int // the memory they may take, in bytes; 64 MiB
+
+	// GiveUpAfter is how long after its arrival an event is answered at the
+	// latest, but for the end of a try that is under way: a little less than a
+	// request may take; 4 s.
+	GiveUpAfter time.Duration
 }
 
 func (c Config) withDefaults() Config {
@@ -43,9 +48,9 @@ func (c Config) withDefaults() Config {
 			*v = d
 		}
 	}
-	def(&c.Writers, 4)
+	def(&c.Writers, 2)
 	def(&c.MaxBatch, 1000)
-	def(&c.MaxQueueItems, 20_000)
+	def(&c.MaxQueueItems, 50_000)
 	def(&c.MaxQueueBytes, 64<<20)
 	if c.GiveUpAfter <= 0 {
 		c.GiveUpAfter = 4 * time.Second
@@ -67,38 +72,26 @@ type Service struct {
 	config Config
 
 	mu      sync.Mutex
-	work    sync.Cond // signalled when the queue grows or the service stops
-	queue   []entry
-	items   int // queued and being written
+	work    sync.Cond // signalled when a writer has something to take, or the service stops
+	queue   queue
+	busy    int // writers that have a batch
+	items   int // events queued and being written
 	bytes   int // their memory
 	down    bool
 	stopped bool
 
-	writers sync.WaitGroup
-	stop    context.CancelFunc // ends retries at a hard stop
-	life    context.Context    //nolint:containedctx // of the writers, not of a request
+	publisher *publisher
+	writers   sync.WaitGroup
+	stop      context.CancelFunc // ends retries at a hard stop
+	life      context.Context    //nolint:containedctx // of the writers, not of a request
 }
-
-// entry is an event in the queue, and who waits for it.
-type entry struct {
-	event  event.Event
-	waiter *waiter
-}
-
-// waiter is told once what became of its event.
-type waiter struct {
-	outcome event.Outcome
-	err     error
-	done    chan struct{} // capacity 1: whoever tells never waits
-}
-
-var waiters = sync.Pool{New: func() any { return &waiter{done: make(chan struct{}, 1)} }}
 
 // New starts a service. Close it.
 func New(config Config) *Service {
 	s := &Service{config: config.withDefaults()}
 	s.work.L = &s.mu
 	s.life, s.stop = context.WithCancel(context.Background())
+	s.publisher = newPublisher(s)
 	for range s.config.Writers {
 		s.writers.Go(s.runWriter)
 	}
@@ -116,53 +109,50 @@ func NewID() (event.ID, error) {
 }
 
 // Submit stores the event, which must satisfy the contract and have an ID, and
-// returns what became of it once that is durable.
+// returns what became of it once that is durable. It returns GiveUpAfter after it
+// was called at the latest, but for the end of a try that is under way, whoever
+// still wants to know: an event on its way into the database can't be called back.
 //
-// Errors match event.ErrBusy when the queue is full, event.ErrInvalid when the
-// database can't hold the event, and event.ErrUnavailable when the database
-// doesn't answer in time: then the event may be stored or not, and
-// sending it again is safe. When ctx ends first the error is ctx's.
-func (s *Service) Submit(ctx context.Context, e event.Event) (event.Outcome, error) {
-	w := waiters.Get().(*waiter)
-	if err := s.enqueue(entry{event: e, waiter: w}); err != nil {
-		waiters.Put(w)
+// Errors match event.ErrBusy when more waits than the service takes on,
+// event.ErrInvalid when the database can't hold the event, and
+// event.ErrUnavailable when the database doesn't answer in time: then the event
+// may be stored or not, and sending it again is safe.
+func (s *Service) Submit(e event.Event) (event.Outcome, error) {
+	g := newSingle(e)
+	if err := s.enqueue(g); err != nil {
+		g.recycle()
 		return 0, err
 	}
-	select {
-	case <-w.done:
-		outcome, err := w.outcome, w.err
-		w.outcome, w.err = 0, nil
-		waiters.Put(w)
-		return outcome, err
-	case <-ctx.Done():
-		// The writer still holds w: leave it to the collector.
-		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-			return 0, fmt.Errorf("%w: the database didn't answer within the request's time", event.ErrUnavailable)
-		}
-		return 0, fmt.Errorf("waiting for the commit: %w", ctx.Err())
-	}
+	<-g.done
+	outcome, err := g.outcomes[0], g.err
+	g.recycle()
+	return outcome, err
 }
 
-func (s *Service) enqueue(e entry) error {
-	size := e.event.Size()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	switch {
-	case s.stopped:
-		return fmt.Errorf("%w: the service is stopping", event.ErrUnavailable)
-	case s.down:
-		return errDown
-	case s.items >= s.config.MaxQueueItems || s.bytes+size > s.config.MaxQueueBytes:
-		return fmt.Errorf("%w: %d events wait already", event.ErrBusy, s.items)
+// SubmitBatch stores the events of one request, each as Submit does, and sets
+// outcomes[i] to what became of events[i]. Both have the same length and belong to
+// the service until it returns. With whole, all are stored in one transaction, or
+// none.
+//
+// The error is nil when every outcome is known; a rejected event is. Otherwise it
+// is as Submit's, and the events whose outcome is zero may be stored or not:
+// sending them again is safe. With whole, an event that the database can't hold
+// is an error that matches event.ErrInvalid, and nothing is stored.
+func (s *Service) SubmitBatch(events []event.Event, outcomes []event.Outcome, whole bool) error {
+	if len(events) != len(outcomes) {
+		return fmt.Errorf("ingest: %d events, %d outcomes", len(events), len(outcomes))
 	}
-	s.items++
-	s.bytes += size
-	s.queue = append(s.queue, e)
-	s.work.Signal()
-	return nil
+	if len(events) == 0 {
+		return nil
+	}
+	clear(outcomes)
+	g := newGroup(events, outcomes, whole)
+	if err := s.enqueue(g); err != nil {
+		return err
+	}
+	<-g.done
+	return g.err
 }
-
-var errDown = fmt.Errorf("%w: the database doesn't answer", event.ErrUnavailable)
 
 // Load is how much waits or is being written.
 type Load struct {
@@ -197,6 +187,7 @@ func (s *Service) Close(ctx context.Context) error {
 	ended := make(chan struct{})
 	go func() {
 		s.writers.Wait()
+		s.publisher.close()
 		close(ended)
 	}()
 	defer s.stop()

@@ -151,10 +151,10 @@ func (r *rig) count(t *testing.T) int64 {
 }
 
 // submit submits in the background.
-func (r *rig) submit(ctx context.Context, e event.Event) <-chan result {
+func (r *rig) submit(e event.Event) <-chan result {
 	done := make(chan result, 1)
 	go func() {
-		outcome, err := r.Submit(ctx, e)
+		outcome, err := r.Submit(e)
 		done <- result{outcome, err}
 	}()
 	return done
@@ -194,7 +194,7 @@ func TestEachWaiterGetsItsOwnOutcome(t *testing.T) {
 	for i := range events * times {
 		submitters.Go(func() {
 			n := i % events
-			switch outcome, err := r.Submit(t.Context(), numbered(n)); {
+			switch outcome, err := r.Submit(numbered(n)); {
 			case err != nil:
 				t.Errorf("event %d: %v", n, err)
 			case outcome == event.Accepted:
@@ -225,11 +225,11 @@ func TestBatchesGrowWhileTheDatabaseIsBusy(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(c *ingest.Config) { c.MaxBatch = 40 })
 	release := r.block()
-	first := r.submit(t.Context(), numbered(0))
+	first := r.submit(numbered(0))
 	testkit.Eventually(t, 10*time.Second, "the lone event to be written at once", func() bool { return len(r.gate.sizes()) == 1 })
 	var rest []<-chan result
 	for n := 1; n <= 100; n++ {
-		rest = append(rest, r.submit(t.Context(), numbered(n)))
+		rest = append(rest, r.submit(numbered(n)))
 	}
 	r.waiting(t, 101)
 	release()
@@ -260,10 +260,10 @@ func TestQueueIsBounded(t *testing.T) {
 			release := r.block()
 			var waiting []<-chan result
 			for n := range 3 {
-				waiting = append(waiting, r.submit(t.Context(), numbered(n)))
+				waiting = append(waiting, r.submit(numbered(n)))
 			}
 			r.waiting(t, 3)
-			if _, err := r.Submit(t.Context(), test.e); !errors.Is(err, event.ErrBusy) {
+			if _, err := r.Submit(test.e); !errors.Is(err, event.ErrBusy) {
 				t.Errorf("got %v, want ErrBusy", err)
 			}
 			release()
@@ -272,44 +272,10 @@ func TestQueueIsBounded(t *testing.T) {
 					t.Error(got.err)
 				}
 			}
-			if _, err := r.Submit(t.Context(), numbered(3)); err != nil {
+			if _, err := r.Submit(numbered(3)); err != nil {
 				t.Errorf("when there is room again: %v", err)
 			}
 		})
-	}
-}
-
-func TestOneClientLeavingHarmsNobody(t *testing.T) {
-	t.Parallel()
-	r := newRig(t, nil)
-	release := r.block()
-	first := r.submit(t.Context(), numbered(0))
-	testkit.Eventually(t, 10*time.Second, "a batch", func() bool { return len(r.gate.sizes()) == 1 })
-	leaving, leave := context.WithCancel(t.Context())
-	impatient, cancel := context.WithDeadline(t.Context(), time.Now())
-	defer cancel()
-	left := r.submit(leaving, numbered(1))
-	late := r.submit(impatient, numbered(2))
-	stays := r.submit(t.Context(), numbered(3))
-	r.waiting(t, 4)
-	leave()
-	if got := <-left; !errors.Is(got.err, context.Canceled) || errors.Is(got.err, event.ErrUnavailable) {
-		t.Errorf("who left got %v", got.err)
-	}
-	if got := <-late; !errors.Is(got.err, event.ErrUnavailable) {
-		t.Errorf("who ran out of time got %v", got.err)
-	}
-	release()
-	for _, done := range []<-chan result{first, stays} {
-		if got := <-done; got.err != nil || got.outcome != event.Accepted {
-			t.Errorf("who stayed got %+v", got)
-		}
-	}
-	// The events of those who left were written all the same.
-	for _, n := range []int{1, 2} {
-		if outcome, err := r.Submit(t.Context(), numbered(n)); err != nil || outcome != event.Duplicate {
-			t.Errorf("event %d: %v, %v", n, outcome, err)
-		}
 	}
 }
 
@@ -317,7 +283,7 @@ func TestOneBadEventHarmsNobody(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
 	release := r.block()
-	first := r.submit(t.Context(), numbered(0))
+	first := r.submit(numbered(0))
 	testkit.Eventually(t, 10*time.Second, "a batch", func() bool { return len(r.gate.sizes()) == 1 })
 	var done []<-chan result
 	const bad = 37
@@ -326,7 +292,7 @@ func TestOneBadEventHarmsNobody(t *testing.T) {
 		if n == bad {
 			e.Payload = []byte{} // what no store can hold
 		}
-		done = append(done, r.submit(t.Context(), e))
+		done = append(done, r.submit(e))
 	}
 	r.waiting(t, 101)
 	release()
@@ -361,7 +327,7 @@ func TestBlipsAreWaitedOut(t *testing.T) {
 		}
 		return nil
 	})
-	if outcome, err := r.Submit(t.Context(), numbered(0)); err != nil || outcome != event.Accepted {
+	if outcome, err := r.Submit(numbered(0)); err != nil || outcome != event.Accepted {
 		t.Errorf("got %v, %v", outcome, err)
 	}
 	if r.tally.retried.Load() != 3 || r.count(t) != 1 {
@@ -388,7 +354,7 @@ func TestLostCommitConverges(t *testing.T) {
 		}
 		return fmt.Errorf("the answer was lost: %w", event.ErrUnavailable)
 	})
-	if outcome, err := r.Submit(t.Context(), numbered(0)); err != nil || outcome != event.Duplicate {
+	if outcome, err := r.Submit(numbered(0)); err != nil || outcome != event.Duplicate {
 		t.Errorf("got %v, %v; the repeat finds its own first try", outcome, err)
 	}
 	if got := r.count(t); got != 1 {
@@ -417,12 +383,12 @@ func TestOutageIsRefusedFastAndEnds(t *testing.T) {
 		}
 		return nil
 	})
-	if _, err := r.Submit(t.Context(), numbered(0)); !errors.Is(err, event.ErrUnavailable) {
+	if _, err := r.Submit(numbered(0)); !errors.Is(err, event.ErrUnavailable) {
 		t.Errorf("got %v, want ErrUnavailable", err)
 	}
 	testkit.Eventually(t, 10*time.Second, "the outage to be noticed", func() bool { return !r.Available() })
 	tries := len(r.gate.sizes())
-	if _, err := r.Submit(t.Context(), numbered(0)); !errors.Is(err, event.ErrUnavailable) {
+	if _, err := r.Submit(numbered(0)); !errors.Is(err, event.ErrUnavailable) {
 		t.Errorf("got %v, want ErrUnavailable", err)
 	}
 	if got := len(r.gate.sizes()); got != tries {
@@ -430,7 +396,7 @@ func TestOutageIsRefusedFastAndEnds(t *testing.T) {
 	}
 	away.Store(false)
 	testkit.Eventually(t, 10*time.Second, "the return to be noticed", r.Available)
-	if outcome, err := r.Submit(t.Context(), numbered(0)); err != nil || outcome != event.Accepted {
+	if outcome, err := r.Submit(numbered(0)); err != nil || outcome != event.Accepted {
 		t.Errorf("got %v, %v", outcome, err)
 	}
 }
@@ -440,12 +406,12 @@ func TestDefectsAreReportedAndSurvived(t *testing.T) {
 	r := newRig(t, nil)
 	defect := errors.New("on purpose")
 	r.gate.set(func(context.Context, []event.Event) error { return defect })
-	_, err := r.Submit(t.Context(), numbered(0))
+	_, err := r.Submit(numbered(0))
 	if !errors.Is(err, defect) || errors.Is(err, event.ErrUnavailable) {
 		t.Errorf("got %v", err)
 	}
 	r.gate.set(nil)
-	if outcome, err := r.Submit(t.Context(), numbered(0)); err != nil || outcome != event.Accepted {
+	if outcome, err := r.Submit(numbered(0)); err != nil || outcome != event.Accepted {
 		t.Errorf("afterwards %v, %v", outcome, err)
 	}
 }
@@ -457,7 +423,7 @@ func (brokenCounters) Publish(context.Context, []event.Total) error { return eve
 func TestCountersThatFailDontFailEvents(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(c *ingest.Config) { c.Counters = brokenCounters{} })
-	if outcome, err := r.Submit(t.Context(), numbered(0)); err != nil || outcome != event.Accepted {
+	if outcome, err := r.Submit(numbered(0)); err != nil || outcome != event.Accepted {
 		t.Errorf("got %v, %v", outcome, err)
 	}
 }
@@ -468,13 +434,13 @@ func TestCloseWritesWhatWaits(t *testing.T) {
 	release := r.block()
 	var waiting []<-chan result
 	for n := range 20 {
-		waiting = append(waiting, r.submit(t.Context(), numbered(n)))
+		waiting = append(waiting, r.submit(numbered(n)))
 	}
 	r.waiting(t, 20)
 	closed := make(chan error, 1)
 	go func() { closed <- r.Close(context.Background()) }()
 	testkit.Eventually(t, 10*time.Second, "the service to stop", func() bool { return !r.Available() })
-	if _, err := r.Submit(t.Context(), numbered(99)); !errors.Is(err, event.ErrUnavailable) {
+	if _, err := r.Submit(numbered(99)); !errors.Is(err, event.ErrUnavailable) {
 		t.Errorf("a new event got %v, want ErrUnavailable", err)
 	}
 	release()
@@ -498,7 +464,7 @@ func TestCloseInAHurryAnswersEverybody(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, func(c *ingest.Config) { c.GiveUpAfter = time.Hour })
 	r.block() // for good
-	done := r.submit(t.Context(), numbered(0))
+	done := r.submit(numbered(0))
 	r.waiting(t, 1)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -543,7 +509,7 @@ func BenchmarkSubmit(b *testing.B) {
 	b.SetParallelism(128)
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
-			if _, err := service.Submit(context.Background(), numbered(int(n.Add(1)))); err != nil {
+			if _, err := service.Submit(numbered(int(n.Add(1)))); err != nil {
 				b.Error(err)
 			}
 		}

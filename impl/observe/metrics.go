@@ -22,6 +22,7 @@ type Metrics struct {
 	requests        *prometheus.CounterVec
 	requestDuration *prometheus.HistogramVec
 	inFlight        prometheus.Gauge
+	refused         *prometheus.CounterVec
 
 	events          *prometheus.CounterVec
 	batchSize       prometheus.Histogram
@@ -77,6 +78,8 @@ func NewMetrics(build Build) *Metrics {
 	m.registry.MustRegister(m.requestDuration)
 	m.inFlight = gauge("analytics_http_requests_in_flight", "Requests being answered.")
 
+	m.refused = counters("analytics_http_requests_refused_total", "Requests refused with 503 for want of room, by what was used up: requests (being worked on) or bytes (of bodies).", "reason")
+
 	m.events = counters("analytics_events_total", "Events by outcome: accepted (stored now), duplicate (stored before), rejected (can't be stored).", "outcome")
 	m.batchSize = histogram("analytics_ingest_batch_events", "Events per transaction.", []float64{1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000})
 	m.commitDuration = histogram("analytics_ingest_commit_duration_seconds", "From handing a batch to the database to its commit, retries included.", durations)
@@ -101,6 +104,8 @@ func NewMetrics(build Build) *Metrics {
 	for _, o := range []event.Outcome{event.Accepted, event.Duplicate, event.Rejected} {
 		m.events.WithLabelValues(o.String())
 	}
+	m.refused.WithLabelValues("requests")
+	m.refused.WithLabelValues("bytes")
 	m.limitDecisions.WithLabelValues("allowed")
 	m.limitDecisions.WithLabelValues("limited")
 	m.countsAnswered.WithLabelValues(string(stats.FromLive))
@@ -122,6 +127,20 @@ func (m *Metrics) Queue(load func() (items, bytes int)) {
 			func() float64 { _, bytes := load(); return float64(bytes) }),
 	)
 }
+
+// InFlight registers what requests take. load returns how many are being worked
+// on, and the bytes of all bodies.
+func (m *Metrics) InFlight(load func() (requests, bytes int64)) {
+	m.registry.MustRegister(
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "analytics_http_requests_admitted", Help: "Requests being worked on: those whose body is there."},
+			func() float64 { requests, _ := load(); return float64(requests) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "analytics_http_body_bytes", Help: "Bytes of the bodies of all requests under way."},
+			func() float64 { _, bytes := load(); return float64(bytes) }),
+	)
+}
+
+// RequestRefused counts a request that was refused for want of room.
+func (m *Metrics) RequestRefused(reason string) { m.refused.WithLabelValues(reason).Inc() }
 
 // RequestStarted counts a request in.
 func (m *Metrics) RequestStarted() { m.inFlight.Inc() }

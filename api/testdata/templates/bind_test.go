@@ -84,7 +84,8 @@ func TestParameters(t *testing.T) {
 		"empty":                  {"/things/red/1?limit=&deep&order=", fine, []string{"#query/deep type", "#query/limit type", "#query/order enum"}},
 		"percent-encoded":        {"/things/%72ed/%31?limit=%31%30", fine, nil},
 		"not a query":            {"/things/red/1?limit=1&text=%zz", fine, []string{"#query format"}},
-		"another case":           {"/things/red/1?Limit=1", fine, []string{"#query/limit required"}},
+		"another case":           {"/things/red/1?Limit=1", fine, []string{"#query/Limit unknown_field", "#query/limit required"}},
+		"unknown":                {"/things/red/1?limit=1&b=1&a%2F=&b=2", fine, []string{"#query/a~1 unknown_field", "#query/b unknown_field"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
