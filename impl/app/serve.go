@@ -73,6 +73,7 @@ type server struct {
 	ingest     *ingest.Service
 	http       *http.Server
 	listener   *drainable
+	profiler   *profiler // nil: off
 	background sync.WaitGroup
 	stopLoops  context.CancelFunc
 }
@@ -137,6 +138,10 @@ func newServer(ctx context.Context, p *process, c *config.Config, listener *drai
 		MaxHeaderBytes:               httpapi.MaxHeaderBytes - 4<<10,
 		DisableGeneralOptionsHandler: true, // OPTIONS * is answered like any unknown path
 		ErrorLog:                     slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
+	}
+
+	if s.profiler, err = startProfiler(ctx, c.PprofAddr); err != nil {
+		return nil, errors.Join(err, s.ingest.Close(ctx), d.close())
 	}
 
 	loops, stop := context.WithCancel(context.Background())
@@ -231,7 +236,7 @@ func (s *server) stop(gentle bool) error {
 	errs = append(errs, s.ingest.Close(ctx))
 	s.stopLoops()
 	s.background.Wait()
-	return errors.Join(append(errs, s.deployment.close())...)
+	return errors.Join(append(errs, s.profiler.close(), s.deployment.close())...)
 }
 
 // banner tells people where things are.

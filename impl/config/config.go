@@ -36,6 +36,7 @@ type Settings struct {
 	ShutdownDelay     string `name:"shutdown-delay" env:"SHUTDOWN_DELAY" default:"1s" help:"After SIGTERM, how long to go on serving while /readyz answers 503, so that load balancers look elsewhere. Ctrl-C doesn't wait."`
 	ShutdownTimeout   string `name:"shutdown-timeout" env:"SHUTDOWN_TIMEOUT" default:"20s" help:"How long requests in flight may take to finish at the end."`
 	ValidateResponses string `name:"validate-responses" env:"VALIDATE_RESPONSES" default:"false" help:"true: check every answer against the contract before it is sent. For development: it is slow."`
+	PprofAddr         string `name:"pprof-addr" env:"PPROF_ADDR" default:"" help:"Address of Go's profiler, /debug/pprof/, like 127.0.0.1:6060; nobody else should reach it. Empty: off."`
 	LogLevel          string `name:"log-level" env:"LOG_LEVEL" default:"INFO" help:"DEBUG, INFO, WARN or ERROR."`
 	LogFormat         string `name:"log-format" env:"LOG_FORMAT" default:"auto" help:"text, json, or auto: text on a terminal, else json."`
 }
@@ -60,6 +61,7 @@ type Config struct {
 	ShutdownDelay     time.Duration
 	ShutdownTimeout   time.Duration
 	ValidateResponses bool
+	PprofAddr         string // empty: off
 	LogLevel          slog.Level
 	LogFormat         string // text, json or auto
 }
@@ -92,6 +94,9 @@ func (s *Settings) Resolve() (*Config, error) {
 		ValidateResponses: r.boolean("VALIDATE_RESPONSES", s.ValidateResponses),
 		LogLevel:          r.level("LOG_LEVEL", s.LogLevel),
 		LogFormat:         r.oneOf("LOG_FORMAT", s.LogFormat, "auto", "text", "json"),
+	}
+	if strings.TrimSpace(s.PprofAddr) != "" {
+		c.PprofAddr = r.addr("PPROF_ADDR", s.PprofAddr)
 	}
 	if c.Embedded() && s.RedisURL != "" {
 		r.fail("REDIS_URL", "needs PG_URL: what replicas share makes no sense with an embedded database; set PG_URL or leave out REDIS_URL")

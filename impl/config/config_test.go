@@ -91,6 +91,7 @@ func TestBadSettings(t *testing.T) {
 		"a size in words":       {func(s *config.Settings) { s.MaxInFlightBytes = "plenty" }, []string{"MAX_IN_FLIGHT_BYTES: "}},
 		"a size past all sizes": {func(s *config.Settings) { s.MaxInFlightBytes = "9999999999999GiB" }, []string{"MAX_IN_FLIGHT_BYTES: "}},
 		"no requests at all":    {func(s *config.Settings) { s.MaxInFlight = "0" }, []string{"MAX_IN_FLIGHT_REQUESTS: "}},
+		"profiler without port": {func(s *config.Settings) { s.PprofAddr = "localhost" }, []string{`PPROF_ADDR: "localhost" is not host:port`}},
 		"several, all reported": {func(s *config.Settings) { s.Addr, s.RateLimit, s.LogLevel = "x", "y", "z" }, []string{"ADDR: ", "RATE_LIMIT: ", "LOG_LEVEL: "}},
 	} {
 		t.Run(name, func(t *testing.T) {
