@@ -77,7 +77,7 @@ func serveFaulty(t *testing.T) string {
 	t.Helper()
 	handler, err := httpapi.New(httpapi.Config{
 		Ingest: faulty{}, Counter: faulty{}, Limiter: faulty{}, Health: faulty{}, Metrics: faulty{},
-		Rules:          ingest.Rules{MaxFutureSkew: time.Hour, Clock: time.Now},
+		Rules:          ingest.NewRules(time.Hour, time.Now),
 		MetricsHandler: http.NotFoundHandler(), Logger: slog.New(slog.DiscardHandler),
 		MaxBatchEvents: 10, MaxBatchBytes: 1 << 20, MaxInFlightRequests: 100, MaxInFlightBytes: 64 << 20,
 		RequestTimeout: time.Minute, TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},

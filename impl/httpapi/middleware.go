@@ -6,9 +6,11 @@ import (
 	"net/http"
 	"runtime/debug"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"highload.example/analytics/impl/observe"
+	"highload.example/analytics/impl/ratelimit"
 )
 
 // outermost measures and logs every request, answers for handlers that panic, and
@@ -97,7 +99,32 @@ type limit struct {
 	limiter  Limiter
 	clients  *clients
 	problems *problems
+	policy   atomic.Pointer[policyField]
 }
+
+// policyField is the field RateLimit-Policy of the policy in force: mostly the same
+// for every answer.
+type policyField struct {
+	quota  int
+	window time.Duration
+	values []string
+}
+
+func (l *limit) policyValues(decision ratelimit.Decision) []string {
+	held := l.policy.Load()
+	if held == nil || held.quota != decision.Quota || held.window != decision.Window {
+		held = &policyField{quota: decision.Quota, window: decision.Window, values: []string{decision.PolicyField()}}
+		l.policy.Store(held)
+	}
+	return held.values
+}
+
+// The canonical forms of RateLimit-Policy and RateLimit. Header.Set would work them
+// out for every answer.
+const (
+	policyHeader = "Ratelimit-Policy"
+	limitHeader  = "Ratelimit"
+)
 
 // ServeHTTP lets the request through, or answers 429.
 func (l *limit) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -107,8 +134,8 @@ func (l *limit) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	decision := l.limiter.Allow(r.Context(), l.clients.key(r), 1)
 	header := w.Header()
-	header.Set("RateLimit-Policy", decision.PolicyField())
-	header.Set("RateLimit", decision.LimitField())
+	header[policyHeader] = l.policyValues(decision)
+	header[limitHeader] = []string{decision.LimitField()}
 	if !decision.Allowed {
 		l.problems.write(w, r, &limitedError{retryAfter: decision.RetryAfterSeconds()})
 		return

@@ -31,7 +31,7 @@ func (c *countedRequests) RequestDone(_, _ string, status int, _ time.Duration) 
 	c.lastStatus.Store(int64(status))
 }
 
-func (c *countedRequests) RequestRefused(string)                  { c.refused.Add(1) }
+func (c *countedRequests) RequestRefused(string)                   { c.refused.Add(1) }
 func (c *countedRequests) InFlight(func() (requests, bytes int64)) {}
 
 type phase observe.Phase

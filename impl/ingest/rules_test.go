@@ -14,7 +14,7 @@ import (
 var now = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 
 func check(e event.Event) []string {
-	rules := ingest.Rules{MaxFutureSkew: time.Hour, Clock: func() time.Time { return now }}
+	rules := ingest.NewRules(time.Hour, func() time.Time { return now })
 	var found []string
 	for _, v := range rules.Check(&e, nil) {
 		found = append(found, v.Pointer+" "+v.Code)
@@ -105,7 +105,7 @@ func TestRulesBoundViolations(t *testing.T) {
 }
 
 func BenchmarkRules(b *testing.B) {
-	rules := ingest.Rules{MaxFutureSkew: time.Hour, Clock: func() time.Time { return now }}
+	rules := ingest.NewRules(time.Hour, func() time.Time { return now })
 	e := event.Event{OccurredAt: 1690000000, Payload: []byte(`{"item":"book","price":12.5,"currency":"EUR","tags":["a","b"],"qty":1}`)}
 	b.ReportAllocs()
 	for b.Loop() {

@@ -2,8 +2,10 @@
 package observe
 
 import (
+	"maps"
 	"net/http"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -21,6 +23,7 @@ type Metrics struct {
 
 	requests        *prometheus.CounterVec
 	requestDuration *prometheus.HistogramVec
+	requestSeries   atomic.Pointer[map[requestKey]requestSeries] // those seen so far
 	inFlight        prometheus.Gauge
 	refused         *prometheus.CounterVec
 
@@ -29,7 +32,8 @@ type Metrics struct {
 	commitDuration  prometheus.Histogram
 	batchRetries    prometheus.Counter
 	batchesFailed   prometheus.Counter
-	limitDecisions  *prometheus.CounterVec
+	allowed         prometheus.Counter
+	limited         prometheus.Counter
 	limitFailures   prometheus.Counter
 	countsAnswered  *prometheus.CounterVec
 	liveFailures    prometheus.Counter
@@ -86,7 +90,7 @@ func NewMetrics(build Build) *Metrics {
 	m.batchRetries = counter("analytics_ingest_batch_retries_total", "Tries of a batch that the database didn't take and that were, or will be, repeated.")
 	m.batchesFailed = counter("analytics_ingest_batches_failed_total", "Batches given up; their senders were told to retry.")
 
-	m.limitDecisions = counters("analytics_rate_limit_decisions_total", "Decisions of the rate limit: allowed or limited.", "decision")
+	limitDecisions := counters("analytics_rate_limit_decisions_total", "Decisions of the rate limit: allowed or limited.", "decision")
 	m.limitFailures = counter("analytics_rate_limit_shared_failures_total", "Times that the shared limit didn't answer and the replica's own took over.")
 	m.countsAnswered = counters("analytics_counts_answered_total", "Counts by source: live (Redis or memory) or record (the database).", "source")
 	m.liveFailures = counter("analytics_live_counts_failures_total", "Calls to the live counts that failed.")
@@ -106,8 +110,8 @@ func NewMetrics(build Build) *Metrics {
 	}
 	m.refused.WithLabelValues("requests")
 	m.refused.WithLabelValues("bytes")
-	m.limitDecisions.WithLabelValues("allowed")
-	m.limitDecisions.WithLabelValues("limited")
+	m.allowed = limitDecisions.WithLabelValues("allowed")
+	m.limited = limitDecisions.WithLabelValues("limited")
 	m.countsAnswered.WithLabelValues(string(stats.FromLive))
 	m.countsAnswered.WithLabelValues(string(stats.FromRecord))
 	return m
@@ -148,8 +152,47 @@ func (m *Metrics) RequestStarted() { m.inFlight.Inc() }
 // RequestDone counts a request out. route is the pattern that matched, or "none".
 func (m *Metrics) RequestDone(route, method string, status int, took time.Duration) {
 	m.inFlight.Dec()
-	m.requests.WithLabelValues(route, knownMethod(method), strconv.Itoa(status)).Inc()
-	m.requestDuration.WithLabelValues(route).Observe(took.Seconds())
+	series := m.requestSeriesOf(requestKey{route: route, method: method, status: status})
+	series.count.Inc()
+	series.duration.Observe(took.Seconds())
+}
+
+// requestKey names the series of a request.
+type requestKey struct {
+	route, method string
+	status        int
+}
+
+// requestSeries are the series that a request is counted in.
+type requestSeries struct {
+	count    prometheus.Counter
+	duration prometheus.Observer
+}
+
+// requestSeriesOf finds the series. The Prometheus client would put the labels
+// together for every request; there are few series, and what there is hardly
+// changes, so that a map that is copied to be changed is enough.
+func (m *Metrics) requestSeriesOf(key requestKey) requestSeries {
+	key.method = knownMethod(key.method)
+	for {
+		held := m.requestSeries.Load()
+		if held != nil {
+			if series, ok := (*held)[key]; ok {
+				return series
+			}
+		}
+		series := requestSeries{
+			count:    m.requests.WithLabelValues(key.route, key.method, strconv.Itoa(key.status)),
+			duration: m.requestDuration.WithLabelValues(key.route),
+		}
+		grown := map[requestKey]requestSeries{key: series}
+		if held != nil {
+			maps.Copy(grown, *held)
+		}
+		if m.requestSeries.CompareAndSwap(held, &grown) {
+			return series
+		}
+	}
 }
 
 // knownMethod keeps made-up methods from making series.
@@ -195,9 +238,9 @@ func (m *Metrics) Drift(types int) {
 // LimitDecided implements ratelimit.Observer.
 func (m *Metrics) LimitDecided(allowed bool) {
 	if allowed {
-		m.limitDecisions.WithLabelValues("allowed").Inc()
+		m.allowed.Inc()
 	} else {
-		m.limitDecisions.WithLabelValues("limited").Inc()
+		m.limited.Inc()
 	}
 }
 

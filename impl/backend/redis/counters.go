@@ -4,7 +4,9 @@ import (
 	"context"
 	_ "embed"
 	"math"
+	"slices"
 	"strconv"
+	"strings"
 
 	goredis "github.com/redis/go-redis/v9"
 
@@ -30,52 +32,77 @@ const (
 	setMarker   = "1"
 )
 
-// merge is one run of merge.lua.
+// merge is one run of merge.lua, for one type or several.
 type merge struct {
-	key  string
+	keys []string
 	args []any
 	cmd  *goredis.Cmd
 }
 
-func (c *Counters) newMerge(eventType, marker string, capacity int) *merge {
-	m := &merge{key: c.client.keys.count(eventType), args: make([]any, 0, 2+2*capacity)}
+// typesPerMerge bounds how long one run keeps Redis from everybody else: it takes
+// a microsecond or two per type.
+const typesPerMerge = 200
+
+func newMerge(marker string, capacity int) *merge {
+	m := &merge{keys: make([]string, 0, capacity), args: make([]any, 0, 2+3*capacity)}
 	m.args = append(m.args, countLife.Milliseconds(), marker)
 	return m
 }
 
-// add adds a total. What is no count can't be merged: it is the same as none.
-func (m *merge) add(t event.Total) {
-	if t.Count > 0 {
-		m.args = append(m.args, slotField(t.Slot), strconv.FormatInt(t.Count, 10))
+// add adds the totals of one type. What is no count can't be merged: it is the same
+// as none.
+func (m *merge) add(key string, totals []event.Total) {
+	m.keys = append(m.keys, key)
+	at := len(m.args)
+	m.args = append(m.args, 0)
+	n := 0
+	for _, t := range totals {
+		if t.Count > 0 {
+			m.args = append(m.args, int64(t.Slot), t.Count)
+			n++
+		}
 	}
+	m.args[at] = n
 }
 
-// Publish implements ingest.Counters and stats.Live: one script call per type, all
-// in one round trip. When it fails some types may have been merged.
+// Publish implements ingest.Counters and stats.Live: all types in one round trip,
+// and unless Redis is a Cluster, in which each type has a place of its own, many in
+// one script call. When it fails some types may have been merged.
 func (c *Counters) Publish(ctx context.Context, totals []event.Total) error {
 	if len(totals) == 0 {
 		return nil
 	}
-	byType := make(map[string]*merge, len(totals))
-	merges := make([]*merge, 0, len(totals))
-	for _, t := range totals {
-		m := byType[t.Type]
-		if m == nil {
-			m = c.newMerge(t.Type, leaveMarker, 1)
-			byType[t.Type] = m
-			merges = append(merges, m)
+	if !slices.IsSortedFunc(totals, byType) {
+		totals = slices.Clone(totals)
+		slices.SortStableFunc(totals, byType)
+	}
+	perMerge := typesPerMerge
+	if c.client.cluster {
+		perMerge = 1
+	}
+	var merges []*merge
+	for len(totals) > 0 {
+		n := 1
+		for n < len(totals) && totals[n].Type == totals[0].Type {
+			n++
 		}
-		m.add(t)
+		if last := len(merges) - 1; last < 0 || len(merges[last].keys) == perMerge {
+			merges = append(merges, newMerge(leaveMarker, min(len(totals), perMerge)))
+		}
+		merges[len(merges)-1].add(c.client.keys.count(totals[0].Type), totals[:n])
+		totals = totals[n:]
 	}
 	return c.run(ctx, merges)
 }
+
+func byType(a, b event.Total) int { return strings.Compare(a.Type, b.Type) }
 
 // run makes the merges. Servers that don't know the script, after a restart or a
 // failover, get it with a second try: a script's fallback to EVAL needs the
 // reply, which a pipeline has only at its end.
 func (c *Counters) run(ctx context.Context, merges []*merge) error {
 	err := c.pipeline(ctx, merges, func(p goredis.Pipeliner, m *merge) *goredis.Cmd {
-		return c.client.merge.EvalSha(ctx, p, []string{m.key}, m.args...)
+		return c.client.merge.EvalSha(ctx, p, m.keys, m.args...)
 	})
 	unknown := merges[:0:0]
 	for _, m := range merges {
@@ -93,7 +120,7 @@ func (c *Counters) run(ctx context.Context, merges []*merge) error {
 		return nil
 	}
 	err = c.pipeline(ctx, unknown, func(p goredis.Pipeliner, m *merge) *goredis.Cmd {
-		return c.client.merge.Eval(ctx, p, []string{m.key}, m.args...)
+		return c.client.merge.Eval(ctx, p, m.keys, m.args...)
 	})
 	if err != nil {
 		return c.client.failed("merging totals", err)
@@ -168,12 +195,14 @@ func parseTotal(eventType, field, value string) (t event.Total, ok bool) {
 
 // Fill implements stats.Live.
 func (c *Counters) Fill(ctx context.Context, eventType string, totals []event.Total) error {
-	m := c.newMerge(eventType, setMarker, len(totals))
+	own := make([]event.Total, 0, len(totals))
 	for _, t := range totals {
 		if t.Type == eventType {
-			m.add(t)
+			own = append(own, t)
 		}
 	}
+	m := newMerge(setMarker, 1+len(own))
+	m.add(c.client.keys.count(eventType), own)
 	return c.run(ctx, []*merge{m})
 }
 

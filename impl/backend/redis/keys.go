@@ -9,8 +9,8 @@ import (
 // Every key, with its type and its life. <ns> is the namespace: the identity of
 // the database whose derived data this is, so that two databases can share one
 // Redis, and a new database under an old name never meets the old one's counts.
-// What is in braces decides the slot in a cluster (the hash tag); no script
-// touches more than one key.
+// What is in braces decides the slot in a cluster (the hash tag); there no script
+// call touches more than one key.
 //
 //	analytics:<ns>:limit:{<client>}   string, "<seconds> <nanoseconds>" of the Unix
 //	                                  time at which the client's bucket is full
@@ -20,7 +20,8 @@ import (
 //	                                  there when all slots were filled in since the
 //	                                  key was made. Marker and totals are one key:
 //	                                  whatever takes one takes both. Expires
-//	                                  countLife after the last write.
+//	                                  countLife after it was made, filled, or got
+//	                                  another slot.
 //
 // Nothing here is the only copy of anything: every key may go at any time.
 
@@ -29,7 +30,8 @@ import (
 const completeField = "complete"
 
 // countLife is for types that nobody sends any more, and namespaces of databases
-// that are gone. The next question fills the type in again.
+// that are gone. A type that is in use expires too, now and then: the next question
+// fills it in again, which costs less than to prolong its life with every total.
 const countLife = 7 * 24 * time.Hour
 
 // keys makes keys.

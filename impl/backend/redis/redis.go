@@ -28,6 +28,7 @@ type Config struct {
 // Client is a connection pool to Redis. Use Open.
 type Client struct {
 	redis   goredis.UniversalClient
+	cluster bool // keys of different types may be on different servers
 	keys    keys
 	take    *goredis.Script
 	merge   *goredis.Script
@@ -86,6 +87,7 @@ func Open(ctx context.Context, config Config) (*Client, error) {
 		take:  goredis.NewScript(takeSource),
 		merge: goredis.NewScript(mergeSource),
 	}
+	_, c.cluster = c.redis.(*goredis.ClusterClient)
 	for _, secret := range []string{options.Password, options.SentinelPassword} {
 		if secret != "" {
 			c.secrets = append(c.secrets, secret)
