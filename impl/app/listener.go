@@ -23,6 +23,7 @@ type drainable struct {
 	closed   sync.Once
 	draining atomic.Bool
 	drained  chan struct{} // closed when nothing more is accepted
+	sweeper  *sweeper      // of the connections' deadlines
 }
 
 func listen(ctx context.Context, addr string) (*drainable, error) {
@@ -32,7 +33,7 @@ func listen(ctx context.Context, addr string) (*drainable, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listening: %w", err)
 	}
-	return &drainable{TCPListener: listener.(*net.TCPListener), drained: make(chan struct{})}, nil
+	return &drainable{TCPListener: listener.(*net.TCPListener), drained: make(chan struct{}), sweeper: newSweeper()}, nil
 }
 
 // drainStep is how long no connection may have arrived for the queue to count as
@@ -52,7 +53,9 @@ func (l *drainable) Accept() (net.Conn, error) {
 		conn, err := l.AcceptTCP()
 		if err == nil {
 			l.fresh.Add(1)
-			return &freshConn{TCPConn: conn, fresh: true}, nil
+			timed := l.sweeper.adopt(conn)
+			timed.fresh = true
+			return timed, nil
 		}
 		if !errors.Is(err, os.ErrDeadlineExceeded) {
 			return nil, err //nolint:wrapcheck // net/http looks into it
@@ -70,6 +73,9 @@ func (l *drainable) Close() (err error) {
 	l.closed.Do(func() { err = l.TCPListener.Close() })
 	return err
 }
+
+// release ends what serves the connections. There are none any more.
+func (l *drainable) release() { l.sweeper.close() }
 
 // drain makes Accept return what the kernel holds and then close the listener, and
 // waits until the first request of every connection is being served. It returns
@@ -111,16 +117,10 @@ func (l *drainable) drain(ctx context.Context) error {
 // freshPatience is how long a connection that has sent nothing delays the end.
 const freshPatience = time.Second
 
-// freshConn knows whether its first request has been read.
-type freshConn struct {
-	*net.TCPConn
-	fresh bool // touched by connState alone
-}
-
 // connState is the server's hook: a connection that leaves its first state is no
 // longer fresh.
 func (l *drainable) connState(conn net.Conn, state http.ConnState) {
-	c, ok := conn.(*freshConn)
+	c, ok := conn.(*timedConn)
 	if ok && c.fresh && state != http.StateNew {
 		c.fresh = false
 		l.fresh.Add(-1)

@@ -53,6 +53,7 @@ func (p *process) serve(settings *config.Settings) int {
 	s, err := newServer(ctx, p, c, listener)
 	if err != nil {
 		_ = listener.Close() // the error that matters is the other one
+		listener.release()
 		if ctx.Err() != nil {
 			return p.fail(exitFailure, errors.New("interrupted before the start was complete"))
 		}
@@ -242,6 +243,7 @@ func (s *server) stop(gentle bool) error {
 	if err := s.http.Shutdown(ctx); err != nil {
 		errs = append(errs, fmt.Errorf("requests still in flight: %w", err), s.http.Close())
 	}
+	s.listener.release()
 	errs = append(errs, s.ingest.Close(ctx))
 	s.stopLoops()
 	s.background.Wait()
