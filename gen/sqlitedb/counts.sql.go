@@ -10,38 +10,47 @@ import (
 	"strings"
 )
 
-const addCount = `-- name: AddCount :exec
-INSERT INTO event_counts (event_type, bucket, count) VALUES (?, ?, ?)
-ON CONFLICT (event_type, bucket) DO UPDATE SET count = event_counts.count + excluded.count
+const addCounts = `-- name: AddCounts :exec
+INSERT INTO event_counts (event_type, bucket, count)
+SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?1) WHERE true
+ON CONFLICT (bucket, event_type) DO UPDATE SET count = event_counts.count + excluded.count
 `
 
-type AddCountParams struct {
-	EventType string
-	Bucket    int64
-	Count     int64
-}
-
-func (q *Queries) AddCount(ctx context.Context, arg AddCountParams) error {
-	_, err := q.exec(ctx, q.addCountStmt, addCount, arg.EventType, arg.Bucket, arg.Count)
+// Adds to many counts at once: an array of [event type, bucket, count].
+func (q *Queries) AddCounts(ctx context.Context, counts interface{}) error {
+	_, err := q.exec(ctx, q.addCountsStmt, addCounts, counts)
 	return err
 }
 
-const addTotal = `-- name: AddTotal :one
-INSERT INTO event_totals (event_type, count) VALUES (?, ?)
+const addTotals = `-- name: AddTotals :many
+INSERT INTO event_totals (event_type, count)
+SELECT value ->> 0, value ->> 1 FROM json_each(?1) WHERE true
 ON CONFLICT (event_type) DO UPDATE SET count = event_totals.count + excluded.count
-RETURNING count
+RETURNING event_type, count
 `
 
-type AddTotalParams struct {
-	EventType string
-	Count     int64
-}
-
-func (q *Queries) AddTotal(ctx context.Context, arg AddTotalParams) (int64, error) {
-	row := q.queryRow(ctx, q.addTotalStmt, addTotal, arg.EventType, arg.Count)
-	var count int64
-	err := row.Scan(&count)
-	return count, err
+// Adds to many totals at once: an array of [event type, count].
+func (q *Queries) AddTotals(ctx context.Context, totals interface{}) ([]EventTotal, error) {
+	rows, err := q.query(ctx, q.addTotalsStmt, addTotals, totals)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []EventTotal{}
+	for rows.Next() {
+		var i EventTotal
+		if err := rows.Scan(&i.EventType, &i.Count); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const totalsOfTypes = `-- name: TotalsOfTypes :many

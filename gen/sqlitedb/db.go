@@ -24,11 +24,11 @@ func New(db DBTX) *Queries {
 func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	q := Queries{db: db}
 	var err error
-	if q.addCountStmt, err = db.PrepareContext(ctx, addCount); err != nil {
-		return nil, fmt.Errorf("error preparing query AddCount: %w", err)
+	if q.addCountsStmt, err = db.PrepareContext(ctx, addCounts); err != nil {
+		return nil, fmt.Errorf("error preparing query AddCounts: %w", err)
 	}
-	if q.addTotalStmt, err = db.PrepareContext(ctx, addTotal); err != nil {
-		return nil, fmt.Errorf("error preparing query AddTotal: %w", err)
+	if q.addTotalsStmt, err = db.PrepareContext(ctx, addTotals); err != nil {
+		return nil, fmt.Errorf("error preparing query AddTotals: %w", err)
 	}
 	if q.insertEventStmt, err = db.PrepareContext(ctx, insertEvent); err != nil {
 		return nil, fmt.Errorf("error preparing query InsertEvent: %w", err)
@@ -44,14 +44,14 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 
 func (q *Queries) Close() error {
 	var err error
-	if q.addCountStmt != nil {
-		if cerr := q.addCountStmt.Close(); cerr != nil {
-			err = fmt.Errorf("error closing addCountStmt: %w", cerr)
+	if q.addCountsStmt != nil {
+		if cerr := q.addCountsStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing addCountsStmt: %w", cerr)
 		}
 	}
-	if q.addTotalStmt != nil {
-		if cerr := q.addTotalStmt.Close(); cerr != nil {
-			err = fmt.Errorf("error closing addTotalStmt: %w", cerr)
+	if q.addTotalsStmt != nil {
+		if cerr := q.addTotalsStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing addTotalsStmt: %w", cerr)
 		}
 	}
 	if q.insertEventStmt != nil {
@@ -108,8 +108,8 @@ func (q *Queries) queryRow(ctx context.Context, stmt *sql.Stmt, query string, ar
 type Queries struct {
 	db                DBTX
 	tx                *sql.Tx
-	addCountStmt      *sql.Stmt
-	addTotalStmt      *sql.Stmt
+	addCountsStmt     *sql.Stmt
+	addTotalsStmt     *sql.Stmt
 	insertEventStmt   *sql.Stmt
 	totalsOfTypesStmt *sql.Stmt
 	typesAfterStmt    *sql.Stmt
@@ -119,8 +119,8 @@ func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 	return &Queries{
 		db:                tx,
 		tx:                tx,
-		addCountStmt:      q.addCountStmt,
-		addTotalStmt:      q.addTotalStmt,
+		addCountsStmt:     q.addCountsStmt,
+		addTotalsStmt:     q.addTotalsStmt,
 		insertEventStmt:   q.insertEventStmt,
 		totalsOfTypesStmt: q.totalsOfTypesStmt,
 		typesAfterStmt:    q.typesAfterStmt,

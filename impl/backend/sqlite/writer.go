@@ -5,6 +5,9 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
+
+	"github.com/go-json-experiment/json/jsontext"
 
 	"highload.example/analytics/gen/sqlitedb"
 	"highload.example/analytics/impl/event"
@@ -18,6 +21,7 @@ type Writer struct {
 	closed  bool
 	minutes map[minute]int64 // new events of the batch
 	order   []minute         // the keys of minutes, sorted
+	json    []byte           // what is added to the count tables
 }
 
 // minute is a row of event_counts.
@@ -34,7 +38,7 @@ func (s *Store) OpenWriter(context.Context) (ingest.Writer, error) {
 // Close lets go of the writer's memory.
 func (w *Writer) Close(context.Context) error {
 	w.closed = true
-	w.minutes, w.order = nil, nil
+	w.minutes, w.order, w.json = nil, nil, nil
 	return nil
 }
 
@@ -154,26 +158,56 @@ func (w *Writer) count(ctx context.Context, q *sqlitedb.Queries) ([]event.Total,
 		clear(w.minutes)
 	}()
 
+	// Two statements for however many rows: each costs more than a row does. The
+	// totals are of this batch until the second statement has answered.
 	var totals []event.Total
+	w.json = append(w.json[:0], '[')
 	for _, m := range w.order {
 		n := w.minutes[m]
-		if err := q.AddCount(ctx, sqlitedb.AddCountParams{EventType: m.eventType, Bucket: m.bucket, Count: n}); err != nil {
-			return nil, err
-		}
+		w.json = appendCount(w.json, m.eventType, m.bucket, n)
 		if last := len(totals) - 1; last < 0 || totals[last].Type != m.eventType {
 			totals = append(totals, event.Total{Type: m.eventType})
 		}
-		totals[len(totals)-1].Count += n // of this batch, until the next loop
+		totals[len(totals)-1].Count += n
 	}
-	for i := range totals {
-		sum, err := q.AddTotal(ctx, sqlitedb.AddTotalParams{EventType: totals[i].Type, Count: totals[i].Count})
-		if err != nil {
-			return nil, err
-		}
-		totals[i].Count = sum
+	if len(totals) == 0 {
+		return nil, nil
+	}
+	if err := q.AddCounts(ctx, closed(w.json)); err != nil {
+		return nil, err
+	}
+	w.json = append(w.json[:0], '[')
+	for _, t := range totals {
+		w.json = appendCount(w.json, t.Type, t.Count)
+	}
+	sums, err := q.AddTotals(ctx, closed(w.json))
+	if err != nil {
+		return nil, err
+	}
+	if len(sums) != len(totals) {
+		return nil, fmt.Errorf("%d totals were added and %d returned", len(totals), len(sums))
+	}
+	for i, sum := range sums {
+		totals[i] = event.Total{Type: sum.EventType, Count: sum.Count}
 	}
 	return totals, nil
 }
+
+// appendCount appends a row to a JSON array that has been opened.
+func appendCount(text []byte, eventType string, numbers ...int64) []byte {
+	if len(text) > 1 {
+		text = append(text, ',')
+	}
+	// It fails for invalid UTF-8 only, which it makes U+FFFD, as SQLite would.
+	text, _ = jsontext.AppendQuote(append(text, '['), eventType)
+	for _, n := range numbers {
+		text = strconv.AppendInt(append(text, ','), n, 10)
+	}
+	return append(text, ']')
+}
+
+// closed closes the array. It is a string, for bytes would be taken for JSONB.
+func closed(text []byte) string { return string(append(text, ']')) }
 
 // check refuses what SQLite would take and PostgreSQL would not.
 func check(e *event.Event) error {

@@ -11,15 +11,14 @@ CREATE TABLE events (
     received_at INTEGER NOT NULL,
     event_type  TEXT    NOT NULL,
     payload     TEXT    CHECK (json_valid(payload)),
-    PRIMARY KEY (user_id, occurred_at, event_id)
+    PRIMARY KEY (occurred_at, event_id, user_id)
 ) WITHOUT ROWID;
-CREATE INDEX events_event_type_occurred_at_idx ON events (event_type, occurred_at);
 
 CREATE TABLE event_counts (
     event_type TEXT    NOT NULL,
     bucket     INTEGER NOT NULL,
     count      INTEGER NOT NULL,
-    PRIMARY KEY (event_type, bucket)
+    PRIMARY KEY (bucket, event_type)
 ) WITHOUT ROWID;
 
 CREATE TABLE event_totals (
