@@ -113,9 +113,11 @@ func openReplica(ctx context.Context, c *config.Config, logger *slog.Logger) (*d
 	return d, nil
 }
 
-// pgWriters is how many transactions a replica has open at a time. It stays below
-// the least PG_MAX_CONNS, so that questions and health checks find a connection.
-const pgWriters = 4
+// pgWriters is how many transactions a replica has open at a time: one is as fast
+// on two cores, and the second keeps the database busy where it is far away. It
+// stays below the least PG_MAX_CONNS, so that questions and health checks find a
+// connection.
+const pgWriters = 2
 
 // waitForPostgres asks until the database answers or STARTUP_TIMEOUT is over: in
 // a fleet everything starts at once.

@@ -246,7 +246,7 @@ func TestASecondWriterJoinsWhenThereIsEnough(t *testing.T) {
 	release := r.block()
 	done := []<-chan result{r.submit(numbered(0))}
 	testkit.Eventually(t, 10*time.Second, "a batch", func() bool { return len(r.gate.sizes()) == 1 })
-	for n := 1; n <= 200; n++ {
+	for n := 1; n <= 300; n++ {
 		done = append(done, r.submit(numbered(n)))
 	}
 	testkit.Eventually(t, 10*time.Second, "another writer", func() bool { return len(r.gate.sizes()) == 2 })
@@ -256,7 +256,7 @@ func TestASecondWriterJoinsWhenThereIsEnough(t *testing.T) {
 			t.Errorf("got %+v", got)
 		}
 	}
-	if got := r.count(t); got != 201 {
+	if got := r.count(t); got != 301 {
 		t.Errorf("%d events are counted", got)
 	}
 }

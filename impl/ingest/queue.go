@@ -168,7 +168,7 @@ func (s *Service) enqueue(g *group) error {
 // that are at work. One writer takes whatever waits, so that a lone event is
 // written at once; a second one costs the database a transaction, which few
 // events don't pay for.
-const enoughForAnother = 128
+const enoughForAnother = 256
 
 // wanted says whether a writer should take what waits now.
 func (s *Service) wanted() bool {

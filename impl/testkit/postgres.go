@@ -83,8 +83,8 @@ func sharedPostgres(t testing.TB) string {
 
 // newPostgres makes and starts a server. Nothing on it survives, so it saves
 // itself every fsync; its time zone is an odd one, so that whoever forgets to say
-// UTC notices.
-func newPostgres() (*Server, error) {
+// UTC notices. Settings, name=value, win over these.
+func newPostgres(settings ...string) (*Server, error) {
 	bin, version, err := findPostgres()
 	if err != nil {
 		return nil, err
@@ -100,12 +100,16 @@ func newPostgres() (*Server, error) {
 	s := &Server{dir: dir, version: version, kind: kind{
 		name: "PostgreSQL", stopSignal: "QUIT", as: as,
 		command: func(dir string, port int) []string {
-			return []string{
+			command := []string{
 				filepath.Join(bin, "postgres"), "-D", filepath.Join(dir, "data"), "-p", strconv.Itoa(port),
 				"-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=",
 				"-c", "fsync=off", "-c", "full_page_writes=off", "-c", "max_connections=300", "-c", "shared_buffers=64MB",
 				"-c", "timezone=Asia/Kathmandu", "-c", "log_min_messages=error",
 			}
+			for _, setting := range settings {
+				command = append(command, "-c", setting)
+			}
+			return command
 		},
 		ready: postmasterReady,
 	}}

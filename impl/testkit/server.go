@@ -140,13 +140,7 @@ func (s *Server) Pause() { s.t.Helper(); s.pause() }
 // Resume unfreezes it.
 func (s *Server) Resume() {
 	s.t.Helper()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	pids, err := family(s.pid())
-	if err == nil {
-		err = send(syscall.SIGCONT, pids...)
-	}
-	if err != nil {
+	if err := s.Unfreeze(); err != nil {
 		s.t.Fatalf("testkit: %v", err)
 	}
 }
@@ -161,22 +155,29 @@ func (s *Server) started() bool {
 // pause freezes the server's processes and returns their pids.
 func (s *Server) pause() []int {
 	s.t.Helper()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	pids, err := freeze(s.pid())
+	pids, err := s.freeze()
 	if err != nil {
 		s.t.Fatalf("testkit: %v", err)
 	}
 	return pids
 }
 
-// pid returns the server's own pid. The caller holds the lock.
-func (s *Server) pid() int {
-	s.t.Helper()
-	if s.child == nil {
-		s.t.Fatalf("testkit: %s isn't running", s.kind.name)
+func (s *Server) freeze() ([]int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	pid, err := s.pid()
+	if err != nil {
+		return nil, err
 	}
-	return s.child.pid
+	return freeze(pid)
+}
+
+// pid returns the server's own pid. The caller holds the lock.
+func (s *Server) pid() (int, error) {
+	if s.child == nil {
+		return 0, fmt.Errorf("%s isn't running", s.kind.name)
+	}
+	return s.child.pid, nil
 }
 
 // own makes the server the test's: it ends with the test.
