@@ -220,10 +220,9 @@ func (r *batchReader[T, P]) readLines(d *Decoder, body io.Reader) error {
 					return []Violation{r.tooLarge()}
 				}
 				violations, err := d.decode(line, item)
-				var syntax *SyntaxError
-				if errors.As(err, &syntax) {
+				if err != nil {
 					*item = *new(T)
-					return []Violation{{Code: "invalid_json", Detail: fmt.Sprintf("is not JSON: %s at byte %d", syntax.Reason, syntax.Offset)}}
+					return []Violation{notJSON(err)}
 				}
 				return violations
 			})
@@ -232,6 +231,16 @@ func (r *batchReader[T, P]) readLines(d *Decoder, body io.Reader) error {
 			return nil
 		}
 	}
+}
+
+// notJSON says why a line can't be read.
+func notJSON(err error) Violation {
+	detail := "is not JSON"
+	var syntax *SyntaxError
+	if errors.As(err, &syntax) {
+		detail = fmt.Sprintf("is not JSON: %s at byte %d", syntax.Reason, syntax.Offset)
+	}
+	return Violation{Code: "invalid_json", Detail: detail}
 }
 
 // lineReader cuts a stream into lines. It holds one line, and whatever was read of

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -146,16 +147,32 @@ var identified = strings.Replace(typical, `{`, `{"event_id":"01890a5d-ac96-774b-
 
 // BenchmarkBatch reads and checks 1,000 events in one body.
 func BenchmarkBatch(b *testing.B) {
-	body := thousand(identified)
-	reader := bytes.NewReader(body)
-	measure(b, len(body), func() {
-		reader.Reset(body)
-		var events batch
-		if violations, err := binding.Body(reader, &events); err != nil || len(violations) > 0 {
-			b.Fatal(violations, err)
-		}
-	})
+	for name, body := range map[string][]byte{"array": thousand(identified), "lines": thousandLines(identified)} {
+		b.Run(name, func(b *testing.B) {
+			reader := bytes.NewReader(body)
+			measure(b, len(body), func() {
+				reader.Reset(body)
+				if err := readThousand(reader, body[0] != '['); err != nil {
+					b.Fatal(err)
+				}
+			})
+		})
+	}
 }
+
+// readThousand reads a good body of 1,000 events.
+func readThousand(body io.Reader, lines bool) error {
+	batch, err := binding.ReadBatch[api.Event](body, binding.Frame{Lines: lines, MaxItems: 1000, MaxItemBytes: 1 << 17}, nil)
+	if err != nil {
+		return err
+	}
+	if len(batch.Items) != 1000 || len(batch.Faults) > 0 {
+		return fmt.Errorf("%d events, %d faults", len(batch.Items), len(batch.Faults))
+	}
+	return nil
+}
+
+func thousandLines(event string) []byte { return []byte(strings.Repeat(event+"\n", 1000)) }
 
 func thousand(event string) []byte {
 	return []byte("[" + event + strings.Repeat(","+event, 999) + "]")
@@ -205,19 +222,24 @@ func TestEventAllocations(t *testing.T) {
 func TestBatchAllocations(t *testing.T) {
 	for name, test := range map[string]struct {
 		event string
+		lines bool
 		want  float64 // per event
 	}{
-		"event":      {typical, 1.1},    // the type; payloads share memory
-		"with an id": {identified, 2.1}, // and the id
+		"event":             {typical, false, 1.1},    // the type; payloads share memory
+		"with an id":        {identified, false, 2.1}, // and the id
+		"a line":            {typical, true, 1.1},
+		"a line with an id": {identified, true, 2.1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			body := thousand(test.event)
+			if test.lines {
+				body = thousandLines(test.event)
+			}
 			reader := bytes.NewReader(body)
 			got := float64(allocations(func() {
 				reader.Reset(body)
-				var events batch
-				if violations, err := binding.Body(reader, &events); err != nil || len(violations) > 0 {
-					t.Fatal(violations, err)
+				if err := readThousand(reader, test.lines); err != nil {
+					t.Fatal(err)
 				}
 			})) / 1000
 			if got > test.want {

@@ -515,3 +515,37 @@ func BenchmarkSubmit(b *testing.B) {
 		}
 	})
 }
+
+// BenchmarkSubmitBatch measures the same for requests of many events.
+func BenchmarkSubmitBatch(b *testing.B) {
+	for _, size := range []int{100, 1000, 5000} {
+		b.Run(fmt.Sprint(size), func(b *testing.B) {
+			store, err := sqlite.Open(b.Context(), sqlite.Config{Dir: b.TempDir()})
+			if err != nil {
+				b.Fatal(err)
+			}
+			service := ingest.New(ingest.Config{
+				Store: store, Counters: memory.NewCounters(100), Probe: store.Ping, Observer: &tally{},
+				Logger: slog.New(slog.DiscardHandler), Writers: 1,
+			})
+			b.Cleanup(func() {
+				if err := errors.Join(service.Close(context.Background()), store.Close()); err != nil {
+					b.Error(err)
+				}
+			})
+			events, outcomes := make([]event.Event, size), make([]event.Outcome, size)
+			next := 0
+			b.ReportAllocs()
+			for b.Loop() {
+				for i := range events {
+					events[i] = numbered(next)
+					next++
+				}
+				if err := service.SubmitBatch(events, outcomes, false); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*size), "ns/event")
+		})
+	}
+}

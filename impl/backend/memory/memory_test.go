@@ -136,3 +136,24 @@ func BenchmarkLimits(b *testing.B) {
 		}
 	}
 }
+
+func BenchmarkPublish(b *testing.B) {
+	for _, types := range []int{1, 10, 100} {
+		b.Run(fmt.Sprintf("%d types", types), func(b *testing.B) {
+			c := memory.NewCounters(1000)
+			totals := make([]event.Total, types)
+			for i := range totals {
+				totals[i] = event.Total{Type: fmt.Sprint("type", i)}
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				for i := range totals {
+					totals[i].Count++
+				}
+				if err := c.Publish(b.Context(), totals); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
