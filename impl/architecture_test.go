@@ -56,6 +56,7 @@ var rules = []rule{
 	{of: "impl/event", never: []string{module + "/..."}},
 	{of: "impl/ingest", never: []string{module + "/gen/...", module + "/impl/backend/...", module + "/impl/httpapi/...", "github.com/jackc/...", "github.com/redis/...", "net/http"}},
 	{of: "impl/stats", never: []string{module + "/gen/...", module + "/impl/backend/...", module + "/impl/httpapi/...", "github.com/jackc/...", "github.com/redis/...", "net/http"}},
+	{of: "impl/upkeep", never: []string{module + "/gen/...", module + "/impl/...", "github.com/jackc/...", "github.com/redis/...", "net/http"}},
 	{of: "impl/ratelimit", never: []string{module + "/gen/...", module + "/impl/backend/...", module + "/impl/httpapi/...", "github.com/jackc/...", "github.com/redis/...", "net/http"}},
 	{of: "impl/httpapi", never: []string{module + "/impl/backend/...", module + "/gen/pgdb", module + "/gen/sqlitedb", module + "/impl/app"}},
 	{of: "impl/backend/postgres", never: []string{module + "/gen/api", module + "/impl/backend/...", module + "/impl/httpapi/...", module + "/impl/app"}},

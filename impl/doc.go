@@ -10,18 +10,25 @@
 //     api/openapi.yaml, binds the parameters; httpapi/bodies.go bounds and
 //     decompresses the body; api/binding decodes it strictly and lists every
 //     violation of the schema.
+//     A body of many events is read by api/binding/batch.go, each event for itself.
+//     httpapi/admission.go bounds the memory of bodies as they come, and lets the
+//     request in once its body is there.
 //  4. ingest/rules.go and ingest/payload.go add what a schema can't say.
 //     httpapi/convert.go turns the contract's event into event.Event.
-//  5. ingest/service.go puts it in a bounded queue. The request waits.
+//  5. ingest/service.go and ingest/queue.go take it on, if it can be answered in
+//     time. The request waits.
 //  6. ingest/writer.go takes whatever waits and has the backend store it:
 //     backend/postgres or backend/sqlite, one transaction that inserts what is
-//     new and counts what it inserted.
-//  7. stats publishes the new totals to backend/redis or backend/memory, so that
-//     the next question is answered without the database; its reconciler
-//     puts right what got lost on the way.
-//  8. ingest releases the request with the event's outcome, and httpapi/events.go
-//     answers 202. Whatever failed, httpapi/problem.go answers.
+//     new and counts what it inserted. ingest/breaker.go refuses events while the
+//     database is away.
+//  7. ingest/publisher.go brings the new totals, by way of stats, to backend/redis or
+//     backend/memory, so that the next question is answered without the database;
+//     the reconciler of stats puts right what got lost on the way.
+//  8. Then it releases the request with the event's outcome, and httpapi/events.go
+//     or httpapi/batch.go answers 202. Whatever failed, httpapi/problem.go answers.
+//
+// Beside it, upkeep makes partitions ahead of time and folds old counts.
 //
 // Packages may import only in this direction, which architecture_test.go holds
-// them to: cmd → app → {httpapi, backend/*} → {ingest, stats, ratelimit} → event.
+// them to: cmd → app → {httpapi, backend/*} → {ingest, stats, ratelimit, upkeep} → event.
 package impl

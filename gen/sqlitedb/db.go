@@ -30,8 +30,20 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.addTotalsStmt, err = db.PrepareContext(ctx, addTotals); err != nil {
 		return nil, fmt.Errorf("error preparing query AddTotals: %w", err)
 	}
+	if q.dropMinutesStmt, err = db.PrepareContext(ctx, dropMinutes); err != nil {
+		return nil, fmt.Errorf("error preparing query DropMinutes: %w", err)
+	}
+	if q.foldQuarterStmt, err = db.PrepareContext(ctx, foldQuarter); err != nil {
+		return nil, fmt.Errorf("error preparing query FoldQuarter: %w", err)
+	}
 	if q.insertEventStmt, err = db.PrepareContext(ctx, insertEvent); err != nil {
 		return nil, fmt.Errorf("error preparing query InsertEvent: %w", err)
+	}
+	if q.oldestUnfoldedStmt, err = db.PrepareContext(ctx, oldestUnfolded); err != nil {
+		return nil, fmt.Errorf("error preparing query OldestUnfolded: %w", err)
+	}
+	if q.setHorizonStmt, err = db.PrepareContext(ctx, setHorizon); err != nil {
+		return nil, fmt.Errorf("error preparing query SetHorizon: %w", err)
 	}
 	if q.totalsOfTypesStmt, err = db.PrepareContext(ctx, totalsOfTypes); err != nil {
 		return nil, fmt.Errorf("error preparing query TotalsOfTypes: %w", err)
@@ -54,9 +66,29 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing addTotalsStmt: %w", cerr)
 		}
 	}
+	if q.dropMinutesStmt != nil {
+		if cerr := q.dropMinutesStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing dropMinutesStmt: %w", cerr)
+		}
+	}
+	if q.foldQuarterStmt != nil {
+		if cerr := q.foldQuarterStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing foldQuarterStmt: %w", cerr)
+		}
+	}
 	if q.insertEventStmt != nil {
 		if cerr := q.insertEventStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing insertEventStmt: %w", cerr)
+		}
+	}
+	if q.oldestUnfoldedStmt != nil {
+		if cerr := q.oldestUnfoldedStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing oldestUnfoldedStmt: %w", cerr)
+		}
+	}
+	if q.setHorizonStmt != nil {
+		if cerr := q.setHorizonStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing setHorizonStmt: %w", cerr)
 		}
 	}
 	if q.totalsOfTypesStmt != nil {
@@ -106,23 +138,31 @@ func (q *Queries) queryRow(ctx context.Context, stmt *sql.Stmt, query string, ar
 }
 
 type Queries struct {
-	db                DBTX
-	tx                *sql.Tx
-	addCountsStmt     *sql.Stmt
-	addTotalsStmt     *sql.Stmt
-	insertEventStmt   *sql.Stmt
-	totalsOfTypesStmt *sql.Stmt
-	typesAfterStmt    *sql.Stmt
+	db                 DBTX
+	tx                 *sql.Tx
+	addCountsStmt      *sql.Stmt
+	addTotalsStmt      *sql.Stmt
+	dropMinutesStmt    *sql.Stmt
+	foldQuarterStmt    *sql.Stmt
+	insertEventStmt    *sql.Stmt
+	oldestUnfoldedStmt *sql.Stmt
+	setHorizonStmt     *sql.Stmt
+	totalsOfTypesStmt  *sql.Stmt
+	typesAfterStmt     *sql.Stmt
 }
 
 func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 	return &Queries{
-		db:                tx,
-		tx:                tx,
-		addCountsStmt:     q.addCountsStmt,
-		addTotalsStmt:     q.addTotalsStmt,
-		insertEventStmt:   q.insertEventStmt,
-		totalsOfTypesStmt: q.totalsOfTypesStmt,
-		typesAfterStmt:    q.typesAfterStmt,
+		db:                 tx,
+		tx:                 tx,
+		addCountsStmt:      q.addCountsStmt,
+		addTotalsStmt:      q.addTotalsStmt,
+		dropMinutesStmt:    q.dropMinutesStmt,
+		foldQuarterStmt:    q.foldQuarterStmt,
+		insertEventStmt:    q.insertEventStmt,
+		oldestUnfoldedStmt: q.oldestUnfoldedStmt,
+		setHorizonStmt:     q.setHorizonStmt,
+		totalsOfTypesStmt:  q.totalsOfTypesStmt,
+		typesAfterStmt:     q.typesAfterStmt,
 	}
 }

@@ -23,12 +23,14 @@ import (
 	"highload.example/analytics/impl/observe"
 	"highload.example/analytics/impl/ratelimit"
 	"highload.example/analytics/impl/stats"
+	"highload.example/analytics/impl/upkeep"
 )
 
 // store is a record of events, as both databases are.
 type store interface {
 	ingest.Store
 	stats.Reader
+	upkeep.Store
 	Ping(ctx context.Context) error
 	Close() error
 }

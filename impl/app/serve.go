@@ -20,6 +20,7 @@ import (
 	"highload.example/analytics/impl/observe"
 	"highload.example/analytics/impl/ratelimit"
 	"highload.example/analytics/impl/stats"
+	"highload.example/analytics/impl/upkeep"
 )
 
 // headerTimeout is how long a client may take to send a request's header.
@@ -158,6 +159,8 @@ func newServer(ctx context.Context, p *process, c *config.Config, listener *drai
 	s.stopLoops = stop
 	s.background.Go(func() { counts.Run(loops) })
 	s.background.Go(func() { s.health.Run(loops) })
+	keeper := upkeep.New(upkeep.Config{Store: d.store, Observer: metrics, Logger: logger, Clock: time.Now})
+	s.background.Go(func() { keeper.Run(loops) })
 	return s, nil
 }
 

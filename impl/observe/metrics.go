@@ -40,6 +40,8 @@ type Metrics struct {
 	drift           prometheus.Gauge
 	driftTotal      prometheus.Counter
 	dependencyUp    *prometheus.GaugeVec
+	countsFolded    prometheus.Counter
+	upkeepFailures  prometheus.Counter
 	suppressedLines prometheus.Counter
 }
 
@@ -98,6 +100,8 @@ func NewMetrics(build Build) *Metrics {
 	m.driftTotal = counter("analytics_live_counts_drift_types_total", "Event types whose live count was put right by reconciliation.")
 	m.dependencyUp = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "analytics_dependency_up", Help: "1 while the dependency answers, else 0."}, []string{"dependency"})
 	m.registry.MustRegister(m.dependencyUp)
+	m.countsFolded = counter("analytics_upkeep_counts_folded_total", "Rows of counts per minute that became part of a quarter hour's.")
+	m.upkeepFailures = counter("analytics_upkeep_failures_total", "Rounds of upkeep (partitions ahead, folding) that failed and were put off.")
 	m.suppressedLines = counter("analytics_log_lines_suppressed_total", "Warnings and errors that were not logged because the same one was, a moment ago.")
 
 	info := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "analytics_build_info", Help: "What is running; always 1."}, []string{"version", "go_version", "deployment"})
@@ -246,6 +250,12 @@ func (m *Metrics) LimitDecided(allowed bool) {
 
 // SharedLimitsFailed implements ratelimit.Observer.
 func (m *Metrics) SharedLimitsFailed() { m.limitFailures.Inc() }
+
+// CountsFolded implements upkeep.Observer.
+func (m *Metrics) CountsFolded(rows int) { m.countsFolded.Add(float64(rows)) }
+
+// UpkeepFailed implements upkeep.Observer.
+func (m *Metrics) UpkeepFailed() { m.upkeepFailures.Inc() }
 
 // LineSuppressed counts a log line that was left out.
 func (m *Metrics) LineSuppressed() { m.suppressedLines.Inc() }

@@ -160,6 +160,13 @@ func TestContract(t *testing.T) {
 	})
 }
 
+func TestUpkeep(t *testing.T) {
+	t.Parallel()
+	backendtest.Upkeep(t, func(t *testing.T) backendtest.KeptStore {
+		return open(t, postgres.Config{URL: testkit.Postgres(t), MaxConns: 10})
+	})
+}
+
 func BenchmarkWrite(b *testing.B) {
 	backendtest.BenchmarkWrite(b, open(b, postgres.Config{URL: testkit.Postgres(b)}))
 }

@@ -82,6 +82,11 @@ func TestContract(t *testing.T) {
 	backendtest.Store(t, func(t *testing.T) backendtest.TestStore { return open(t, t.TempDir()) })
 }
 
+func TestUpkeep(t *testing.T) {
+	t.Parallel()
+	backendtest.Upkeep(t, func(t *testing.T) backendtest.KeptStore { return open(t, t.TempDir()) })
+}
+
 func BenchmarkWrite(b *testing.B) { backendtest.BenchmarkWrite(b, open(b, b.TempDir())) }
 
 func TestSecondOpenIsRefused(t *testing.T) {
