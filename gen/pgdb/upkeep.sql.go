@@ -13,35 +13,49 @@ import (
 
 const foldCounts = `-- name: FoldCounts :one
 WITH turn AS MATERIALIZED (
-    SELECT pg_try_advisory_xact_lock(hashtextextended('analytics:folding', 0)) AS mine
+    SELECT pg_try_advisory_xact_lock(hashtextextended('analytics:fold', 0)) AS mine
+), picked AS (
+    SELECT c.event_type, c.bucket, c.slot FROM event_counts c
+    WHERE c.slot >= 0 AND c.bucket < $1 AND (SELECT t.mine FROM turn t)
+    ORDER BY c.bucket LIMIT $2
+), locked AS MATERIALIZED (
+    SELECT c.event_type, c.bucket, c.slot FROM event_counts c
+    JOIN picked p ON p.event_type = c.event_type AND p.bucket = c.bucket AND p.slot = c.slot
+    FOR UPDATE OF c SKIP LOCKED
 ), horizon AS (
-    UPDATE fold_state SET folded_before = $1::timestamptz
-    WHERE folded_before < $1::timestamptz AND (SELECT t.mine FROM turn t)
-), taken AS (
-    DELETE FROM event_counts d WHERE d.ctid = ANY(ARRAY(
-        SELECT c.ctid FROM event_counts c
-        WHERE c.slot >= 0 AND c.bucket < $1::timestamptz AND (SELECT t.mine FROM turn t)
-        ORDER BY c.bucket LIMIT $2::integer
-        FOR UPDATE SKIP LOCKED
-    ))
-    RETURNING d.event_type, d.bucket, d.count
+    UPDATE count_horizon h SET minutes_since = $1
+    WHERE h.minutes_since < $1 AND (SELECT t.mine FROM turn t)
+), gone AS (
+    DELETE FROM event_counts c USING locked l
+    WHERE c.event_type = l.event_type AND c.bucket = l.bucket AND c.slot = l.slot
+    RETURNING c.event_type, c.bucket, c.count
 ), folded AS (
-    INSERT INTO event_counts AS q (event_type, bucket, slot, count)
-    SELECT t.event_type, date_bin('15 minutes', t.bucket, '2000-01-01 00:00:00+00'), -1, sum(t.count)
-    FROM taken t GROUP BY 1, 2
-    ON CONFLICT (event_type, bucket, slot) DO UPDATE SET count = q.count + excluded.count
+    INSERT INTO event_counts AS f (event_type, bucket, slot, count)
+    SELECT g.event_type, date_bin('15 minutes', g.bucket, '2000-01-01 00:00:00+00'), -1, sum(g.count)
+    FROM gone g GROUP BY 1, 2 ORDER BY 1, 2
+    ON CONFLICT (event_type, bucket, slot) DO UPDATE SET count = f.count + excluded.count
 )
-SELECT count(*) FROM taken
+SELECT NOT (SELECT t.mine FROM turn t) AS busy, count(*) AS row_count FROM gone
 `
 
 type FoldCountsParams struct {
-	Before pgtype.Timestamptz
-	Piece  int32
+	Before   pgtype.Timestamptz
+	RowLimit int32
 }
 
-func (q *Queries) FoldCounts(ctx context.Context, arg FoldCountsParams) (int64, error) {
-	row := q.db.QueryRow(ctx, foldCounts, arg.Before, arg.Piece)
-	var count int64
-	err := row.Scan(&count)
-	return count, err
+type FoldCountsRow struct {
+	Busy     pgtype.Bool
+	RowCount int64
+}
+
+// Folds minutes before an instant, the oldest first and at most so many rows,
+// into quarter hours. It is one statement, so that every other statement sees the
+// rows before or after, which add up to the same. One at a time does it: busy says
+// that it is somebody else. A row that a writer is counting on in is left for the
+// next time, so that folding never waits for a writer, nor in a circle.
+func (q *Queries) FoldCounts(ctx context.Context, arg FoldCountsParams) (FoldCountsRow, error) {
+	row := q.db.QueryRow(ctx, foldCounts, arg.Before, arg.RowLimit)
+	var i FoldCountsRow
+	err := row.Scan(&i.Busy, &i.RowCount)
+	return i, err
 }

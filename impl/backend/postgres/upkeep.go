@@ -37,5 +37,5 @@ func (s *Store) Fold(ctx context.Context, before time.Time) (rows int, more bool
 	if err != nil {
 		return 0, false, s.translate(ctx, "fold counts", err)
 	}
-	return int(folded.RowCount), folded.RowCount == foldRows, nil
+	return int(folded.RowCount), folded.RowCount > 0, nil
 }

@@ -1,21 +1,19 @@
 -- +goose Up
 
--- Up to where counts may be folded: a quarter hour that ends by folded_before
--- may be one row or still minutes, and late events may give it minutes again.
--- From folded_before on every row is a minute. It only ever grows, by whole
--- quarter hours, and it grows in the transaction that folds or in one before.
---
--- So a statement, which reads the table and event_counts in one snapshot, may
--- rely on this: the sum over any whole quarter hours is exact at every moment,
--- and so is the sum over any whole minutes from folded_before on. Reading the
--- horizon in a statement of its own is safe in one direction only: afterwards
--- it may have grown, never shrunk.
-CREATE TABLE fold_state (
+-- From when on event_counts has minutes. What is before may be minutes or quarter
+-- hours, and becomes quarter hours: in a bucket there, whole quarter hours are
+-- exact at any moment, minutes aren't. Who reads minutes, reads this row and the
+-- counts in one statement.
+CREATE TABLE count_horizon (
     singleton     boolean     PRIMARY KEY DEFAULT true CHECK (singleton),
-    folded_before timestamptz NOT NULL
+    minutes_since timestamptz NOT NULL DEFAULT '-infinity'
 );
--- The first moment that the record can hold: nothing is folded.
-INSERT INTO fold_state (folded_before) VALUES ('0001-01-01 00:00:00+00');
+INSERT INTO count_horizon DEFAULT VALUES;
+
+-- What is still to be folded. Only new rows pay for it: counting on in a row
+-- changes no indexed column. Folded rows have slot -1, which no writer owns.
+CREATE INDEX event_counts_unfolded_idx ON event_counts (bucket) WHERE slot >= 0;
 
 -- +goose Down
-DROP TABLE fold_state;
+DROP INDEX event_counts_unfolded_idx;
+DROP TABLE count_horizon;
