@@ -50,6 +50,15 @@ browser: ## Test the documentation page in headless Chromium
 bench: deps ## Run the benchmarks
 	$(WITH_SERVERS) go test -run '^$$' -bench . -benchmem ./...
 
+.PHONY: load
+load: deps ## Measure the product on this machine (LOAD="-quick", "-compare before=FILE"; wants it for itself)
+	cd load && go run . $(LOAD)
+
+.PHONY: load-test
+load-test: deps ## Test the load program, and see in under a minute that it works
+	cd load && go test -race ./... && go run . -quick
+	python3 -c 'compile(open("load/locustfile.py").read(), "load/locustfile.py", "exec")'
+
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for FUZZTIME each (default 30s)
 	@scripts/fuzz.sh $(or $(FUZZTIME),30s)
@@ -68,6 +77,7 @@ verify: ## Check that generated code, go.mod and the README are up to date
 .PHONY: lint
 lint: ## Run the linters
 	$(LINT) run ./...
+	cd load && CGO_ENABLED=0 go tool -modfile=../tools/lint/go.mod golangci-lint run ./...
 
 .PHONY: lint-spec
 lint-spec: ## Lint the contract
@@ -94,8 +104,8 @@ prove-gates: ## Break one thing after the other and see each check fail
 
 .PHONY: fmt
 fmt: ## Format the code
-	$(TOOLS) gofumpt -w api cmd impl sql
+	$(TOOLS) gofumpt -w api cmd impl load sql
 
 .PHONY: clean
 clean: ## Delete what was built; the embedded database in ./data stays
-	rm -rf bin api/lint/node_modules web/browser/node_modules web/browser/.out
+	rm -rf bin load/results api/lint/node_modules web/browser/node_modules web/browser/.out

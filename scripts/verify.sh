@@ -22,7 +22,7 @@ if ! diff -r gen "$copy/gen" >"$copy/diff"; then
   complain "gen/ is out of date (above): run 'make generate' and commit the result"
 fi
 
-for module in . tools tools/lint tools/oasdiff; do
+for module in . load tools tools/lint tools/oasdiff; do
   if ! (cd "$copy/$module" && go mod tidy -diff >"$copy/diff" 2>&1); then
     head -n 20 "$copy/diff" >&2
     complain "$module/go.mod or go.sum is not tidy (above): run 'go mod tidy' in $module"

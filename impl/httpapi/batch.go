@@ -74,13 +74,13 @@ func (o *eventOperations) SendEvents(_ context.Context, request api.SendEventsRe
 	}
 
 	// 3. The answer.
-	return receiptFor(batch, events, places, outcomes, isTrue(request.Params.Verbose)), nil
+	return receiptFor(batch, events, outcomes, isTrue(request.Params.Verbose)), nil
 }
 
 func isTrue(b *bool) bool { return b != nil && *b }
 
 // receiptFor says what became of each event.
-func receiptFor(batch *binding.Batch[api.Event], events []event.Event, places []int32, outcomes []event.Outcome, verbose bool) api.SendEvents202Response {
+func receiptFor(batch *binding.Batch[api.Event], events []event.Event, outcomes []event.Outcome, verbose bool) api.SendEvents202Response {
 	receipt := api.BatchReceipt{Results: []api.EventResult{}}
 	faults := batch.Faults
 	next := 0

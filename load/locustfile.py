@@ -1,0 +1,82 @@
+"""Load for people who know Locust:
+
+    locust -f load/locustfile.py --headless -u 1000 -r 200
+
+sends single events mostly, batches and questions now and then. It shows how the
+service behaves for many clients; to learn how fast it is, use the program in this
+directory: Locust needs more of the machine than the service.
+"""
+
+import random
+import time
+import uuid
+
+from locust import FastHttpUser, between, task
+
+OBJECTS = ["page", "product", "search", "cart", "article", "video", "order", "message", "profile", "session"]
+VERBS = ["viewed", "clicked", "opened", "shared", "closed"]
+EVENT_TYPES = [f"{thing}_{verb}" for thing in OBJECTS for verb in VERBS]
+# Zipf's law: the k-th type is as frequent as 1/k.
+WEIGHTS = [1 / (k + 1) for k in range(len(EVENT_TYPES))]
+
+USERS = 200_000
+SPREAD_SECONDS = 3600
+BATCH_EVENTS = 20
+
+# Refusals that a client is expected to handle: named, so that they are told from
+# defects at a glance.
+REFUSALS = {429: "over the rate limit (429): start the service with RATE_LIMIT=0", 503: "too busy or without its database (503)"}
+
+
+def new_event():
+    """Return an event with an id of its own, so that it may be sent again."""
+    return {
+        "user_id": random.randint(1, USERS),
+        "event_type": random.choices(EVENT_TYPES, WEIGHTS)[0],
+        "timestamp": int(time.time()) - random.randrange(SPREAD_SECONDS),
+        "event_id": str(uuid.uuid4()),
+        "payload": {
+            "path": f"/page/{random.randrange(100_000)}",
+            "millis": random.randrange(5_000),
+            "source": random.choice(["mail", "search", "partner", "direct"]),
+        },
+    }
+
+
+class Client(FastHttpUser):
+    """A client that sends events and sometimes asks for a count."""
+
+    host = "http://localhost:8000"
+    wait_time = between(0.1, 1)
+
+    @task(20)
+    def send_event(self):
+        """Send one event."""
+        with self.client.post("/event", json=new_event(), name="/event", catch_response=True) as answer:
+            self.judge(answer, 202)
+
+    @task(2)
+    def send_batch(self):
+        """Send a few events at once."""
+        batch = [new_event() for _ in range(BATCH_EVENTS)]
+        with self.client.post("/events", json=batch, name="/events", catch_response=True) as answer:
+            self.judge(answer, 202)
+            # 202 says that some were stored; the receipt says how many.
+            if answer.status_code == 202 and answer.json()["received"] != len(batch):
+                answer.failure("not every event of a batch was stored")
+
+    @task(1)
+    def ask_count(self):
+        """Ask how many events of a type there are."""
+        event_type = random.choices(EVENT_TYPES, WEIGHTS)[0]
+        with self.client.get(f"/stats/{event_type}", name="/stats/{event_type}", catch_response=True) as answer:
+            self.judge(answer, 200)
+
+    def judge(self, answer, expected):
+        """Record an answer as a success or under the name of its failure."""
+        if answer.status_code == expected:
+            answer.success()
+        elif answer.status_code == 0:
+            answer.failure("no answer")
+        else:
+            answer.failure(REFUSALS.get(answer.status_code, f"unexpected status {answer.status_code}"))
