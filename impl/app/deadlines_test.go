@@ -25,7 +25,8 @@ func timedPair(t *testing.T) (*timedConn, net.Conn) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := errors.Join(conn.Close(), client.Close(), listener.Close()); err != nil {
+		_ = client.Close() // some tests have
+		if err := errors.Join(conn.Close(), listener.Close()); err != nil {
 			t.Error(err)
 		}
 		listener.release()
@@ -101,5 +102,32 @@ func TestSweepsLeaveTheInTimeAlone(t *testing.T) {
 	conn.sweeper.mu.Unlock()
 	if known != 1 {
 		t.Errorf("%d connections are swept", known)
+	}
+}
+
+// TestQuietConnectionsDontWaitForTheirClient: a read of one byte, with which
+// net/http waits for the client to go away, returns at once, and others are as ever.
+func TestQuietConnectionsDontWaitForTheirClient(t *testing.T) {
+	t.Parallel()
+	conn, client := timedPair(t)
+	conn.Quiet(true)
+	if n, err := conn.Read(make([]byte, 1)); n != 0 || err != nil {
+		t.Errorf("read %d bytes, %v", n, err)
+	}
+	if _, err := client.Write([]byte("ab")); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := conn.Read(make([]byte, 1)); n != 0 || err != nil {
+		t.Errorf("with data there: read %d bytes, %v", n, err)
+	}
+	if n, err := conn.Read(make([]byte, 2)); n == 0 || err != nil {
+		t.Errorf("more than a byte: read %d, %v", n, err)
+	}
+	conn.Quiet(false)
+	if err := client.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.Copy(io.Discard, conn); err != nil {
+		t.Error(err)
 	}
 }

@@ -356,6 +356,47 @@ func TestBadFraming(t *testing.T) {
 			}
 		}
 	})
+	t.Run("clients that leave before their answer harm nobody, and their events count", func(t *testing.T) {
+		t.Parallel()
+		const leaving = 20
+		for n := range leaving {
+			conn := s.dial(t)
+			body := numbered("left", n)
+			fmt.Fprintf(conn, "%sContent-Length: %d\r\n\r\n%s", head, len(body), body)
+			if err := conn.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+		testkit.Eventually(t, 10*time.Second, "their events", func() bool { return s.count("left") == counted("left", leaving) })
+	})
+	t.Run("many requests on one connection, whole ones ahead of their turn", func(t *testing.T) {
+		t.Parallel()
+		conn := s.dial(t)
+		const requests = 50
+		go func() {
+			for n := range requests {
+				body := numbered("ahead", 1000+n)
+				fmt.Fprintf(conn, "%sContent-Length: %d\r\n\r\n%s", head, len(body), body)
+			}
+		}()
+		reader := bufio.NewReader(conn)
+		for range requests {
+			response, err := http.ReadResponse(reader, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.Copy(io.Discard, response.Body); err != nil {
+				t.Fatal(err)
+			}
+			response.Body.Close()
+			if response.StatusCode != http.StatusAccepted {
+				t.Errorf("answered %s", response.Status)
+			}
+		}
+		if got := s.count("ahead"); got != counted("ahead", requests) {
+			t.Errorf("counted %s", got)
+		}
+	})
 	t.Run("OPTIONS * and absolute forms reach no operation by accident", func(t *testing.T) {
 		t.Parallel()
 		conn := s.dial(t)

@@ -145,6 +145,12 @@ func newServer(ctx context.Context, p *process, c *config.Config, listener *drai
 		WriteTimeout:      c.BodyTimeout + c.RequestTimeout + 10*time.Second,
 		IdleTimeout:       2 * time.Minute,
 		ConnState:         listener.connState,
+		ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
+			if c, ok := conn.(httpapi.Conn); ok {
+				return httpapi.WithConn(ctx, c)
+			}
+			return ctx
+		},
 		// net/http reads 4 KiB more than this before it answers 431.
 		MaxHeaderBytes:               httpapi.MaxHeaderBytes - 4<<10,
 		DisableGeneralOptionsHandler: true, // OPTIONS * is answered like any unknown path

@@ -34,6 +34,7 @@ type ticket struct {
 	admission *admission
 	admitted  bool
 	bytes     int64
+	quiet     Conn // to be told that the client counts again; nil: it wasn't told otherwise
 }
 
 // admit takes a place among the requests being worked on, unless the request has
@@ -72,6 +73,10 @@ func (t *ticket) charge(n int) error {
 
 // release gives back what was taken.
 func (t *ticket) release() {
+	if t.quiet != nil {
+		t.quiet.Quiet(false)
+		t.quiet = nil
+	}
 	a := t.admission
 	if a == nil {
 		return

@@ -63,7 +63,9 @@ func open(w http.ResponseWriter, r *http.Request, limit int64) (io.ReadCloser, e
 	if r.ContentLength > limit {
 		return nil, &http.MaxBytesError{Limit: limit}
 	}
-	body := &limitedBody{source: r.Body, ticket: ticketOf(w), limit: limit}
+	ticket := ticketOf(w)
+	ticket.hush(r)
+	body := &limitedBody{source: r.Body, ticket: ticket, limit: limit}
 	switch encoding := strings.ToLower(strings.TrimSpace(strings.Join(r.Header["Content-Encoding"], ","))); encoding {
 	case "", "identity":
 	case "gzip", "x-gzip":
