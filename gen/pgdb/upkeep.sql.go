@@ -14,20 +14,17 @@ import (
 const foldCounts = `-- name: FoldCounts :one
 WITH turn AS MATERIALIZED (
     SELECT pg_try_advisory_xact_lock(hashtextextended('analytics:fold', 0)) AS mine
-), picked AS (
-    SELECT c.event_type, c.bucket, c.slot FROM event_counts c
-    WHERE c.slot >= 0 AND c.bucket < $1 AND (SELECT t.mine FROM turn t)
-    ORDER BY c.bucket LIMIT $2
-), locked AS MATERIALIZED (
-    SELECT c.event_type, c.bucket, c.slot FROM event_counts c
-    JOIN picked p ON p.event_type = c.event_type AND p.bucket = c.bucket AND p.slot = c.slot
-    FOR UPDATE OF c SKIP LOCKED
 ), horizon AS (
     UPDATE count_horizon h SET minutes_since = $1
     WHERE h.minutes_since < $1 AND (SELECT t.mine FROM turn t)
 ), gone AS (
-    DELETE FROM event_counts c USING locked l
-    WHERE c.event_type = l.event_type AND c.bucket = l.bucket AND c.slot = l.slot
+    -- A row's place is valid as long as it is locked; one that was changed since this
+    -- statement began isn't seen here, and is left too.
+    DELETE FROM event_counts c WHERE c.ctid = ANY(ARRAY(
+        SELECT p.ctid FROM event_counts p
+        WHERE p.slot >= 0 AND p.bucket < $1 AND (SELECT t.mine FROM turn t)
+        ORDER BY p.bucket LIMIT $2 FOR UPDATE SKIP LOCKED
+    ))
     RETURNING c.event_type, c.bucket, c.count
 ), folded AS (
     INSERT INTO event_counts AS f (event_type, bucket, slot, count)
@@ -58,4 +55,14 @@ func (q *Queries) FoldCounts(ctx context.Context, arg FoldCountsParams) (FoldCou
 	var i FoldCountsRow
 	err := row.Scan(&i.Busy, &i.RowCount)
 	return i, err
+}
+
+const setLockTimeout = `-- name: SetLockTimeout :exec
+SELECT set_config('lock_timeout', $1::text, true)
+`
+
+// Bounds the waits for locks in the rest of the transaction, in milliseconds.
+func (q *Queries) SetLockTimeout(ctx context.Context, timeout string) error {
+	_, err := q.db.Exec(ctx, setLockTimeout, timeout)
+	return err
 }

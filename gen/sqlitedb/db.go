@@ -33,14 +33,14 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.dropMinutesStmt, err = db.PrepareContext(ctx, dropMinutes); err != nil {
 		return nil, fmt.Errorf("error preparing query DropMinutes: %w", err)
 	}
-	if q.foldQuarterStmt, err = db.PrepareContext(ctx, foldQuarter); err != nil {
-		return nil, fmt.Errorf("error preparing query FoldQuarter: %w", err)
+	if q.foldMinutesStmt, err = db.PrepareContext(ctx, foldMinutes); err != nil {
+		return nil, fmt.Errorf("error preparing query FoldMinutes: %w", err)
 	}
 	if q.insertEventStmt, err = db.PrepareContext(ctx, insertEvent); err != nil {
 		return nil, fmt.Errorf("error preparing query InsertEvent: %w", err)
 	}
-	if q.oldestUnfoldedStmt, err = db.PrepareContext(ctx, oldestUnfolded); err != nil {
-		return nil, fmt.Errorf("error preparing query OldestUnfolded: %w", err)
+	if q.nthUnfoldedStmt, err = db.PrepareContext(ctx, nthUnfolded); err != nil {
+		return nil, fmt.Errorf("error preparing query NthUnfolded: %w", err)
 	}
 	if q.setHorizonStmt, err = db.PrepareContext(ctx, setHorizon); err != nil {
 		return nil, fmt.Errorf("error preparing query SetHorizon: %w", err)
@@ -71,9 +71,9 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing dropMinutesStmt: %w", cerr)
 		}
 	}
-	if q.foldQuarterStmt != nil {
-		if cerr := q.foldQuarterStmt.Close(); cerr != nil {
-			err = fmt.Errorf("error closing foldQuarterStmt: %w", cerr)
+	if q.foldMinutesStmt != nil {
+		if cerr := q.foldMinutesStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing foldMinutesStmt: %w", cerr)
 		}
 	}
 	if q.insertEventStmt != nil {
@@ -81,9 +81,9 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing insertEventStmt: %w", cerr)
 		}
 	}
-	if q.oldestUnfoldedStmt != nil {
-		if cerr := q.oldestUnfoldedStmt.Close(); cerr != nil {
-			err = fmt.Errorf("error closing oldestUnfoldedStmt: %w", cerr)
+	if q.nthUnfoldedStmt != nil {
+		if cerr := q.nthUnfoldedStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing nthUnfoldedStmt: %w", cerr)
 		}
 	}
 	if q.setHorizonStmt != nil {
@@ -138,31 +138,31 @@ func (q *Queries) queryRow(ctx context.Context, stmt *sql.Stmt, query string, ar
 }
 
 type Queries struct {
-	db                 DBTX
-	tx                 *sql.Tx
-	addCountsStmt      *sql.Stmt
-	addTotalsStmt      *sql.Stmt
-	dropMinutesStmt    *sql.Stmt
-	foldQuarterStmt    *sql.Stmt
-	insertEventStmt    *sql.Stmt
-	oldestUnfoldedStmt *sql.Stmt
-	setHorizonStmt     *sql.Stmt
-	totalsOfTypesStmt  *sql.Stmt
-	typesAfterStmt     *sql.Stmt
+	db                DBTX
+	tx                *sql.Tx
+	addCountsStmt     *sql.Stmt
+	addTotalsStmt     *sql.Stmt
+	dropMinutesStmt   *sql.Stmt
+	foldMinutesStmt   *sql.Stmt
+	insertEventStmt   *sql.Stmt
+	nthUnfoldedStmt   *sql.Stmt
+	setHorizonStmt    *sql.Stmt
+	totalsOfTypesStmt *sql.Stmt
+	typesAfterStmt    *sql.Stmt
 }
 
 func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 	return &Queries{
-		db:                 tx,
-		tx:                 tx,
-		addCountsStmt:      q.addCountsStmt,
-		addTotalsStmt:      q.addTotalsStmt,
-		dropMinutesStmt:    q.dropMinutesStmt,
-		foldQuarterStmt:    q.foldQuarterStmt,
-		insertEventStmt:    q.insertEventStmt,
-		oldestUnfoldedStmt: q.oldestUnfoldedStmt,
-		setHorizonStmt:     q.setHorizonStmt,
-		totalsOfTypesStmt:  q.totalsOfTypesStmt,
-		typesAfterStmt:     q.typesAfterStmt,
+		db:                tx,
+		tx:                tx,
+		addCountsStmt:     q.addCountsStmt,
+		addTotalsStmt:     q.addTotalsStmt,
+		dropMinutesStmt:   q.dropMinutesStmt,
+		foldMinutesStmt:   q.foldMinutesStmt,
+		insertEventStmt:   q.insertEventStmt,
+		nthUnfoldedStmt:   q.nthUnfoldedStmt,
+		setHorizonStmt:    q.setHorizonStmt,
+		totalsOfTypesStmt: q.totalsOfTypesStmt,
+		typesAfterStmt:    q.typesAfterStmt,
 	}
 }

@@ -10,41 +10,66 @@ import (
 )
 
 const dropMinutes = `-- name: DropMinutes :execrows
-DELETE FROM event_counts WHERE bucket > ?1 AND bucket < ?1 + 900
+DELETE FROM event_counts
+WHERE bucket % 900 <> 0 AND bucket <= ?1 AND (bucket < ?1 OR event_type <= ?2)
 `
 
-// Deletes the minutes of the quarter hour that begins then, but for its first.
-func (q *Queries) DropMinutes(ctx context.Context, quarter int64) (int64, error) {
-	result, err := q.exec(ctx, q.dropMinutesStmt, dropMinutes, quarter)
+type DropMinutesParams struct {
+	Bucket    int64
+	EventType string
+}
+
+// Deletes what FoldMinutes added.
+func (q *Queries) DropMinutes(ctx context.Context, arg DropMinutesParams) (int64, error) {
+	result, err := q.exec(ctx, q.dropMinutesStmt, dropMinutes, arg.Bucket, arg.EventType)
 	if err != nil {
 		return 0, err
 	}
 	return result.RowsAffected()
 }
 
-const foldQuarter = `-- name: FoldQuarter :exec
+const foldMinutes = `-- name: FoldMinutes :exec
 INSERT INTO event_counts (event_type, bucket, count)
-SELECT m.event_type, CAST(?1 AS INTEGER), sum(m.count) FROM event_counts m
-WHERE m.bucket > ?1 AND m.bucket < ?1 + 900 GROUP BY m.event_type
+SELECT m.event_type, m.bucket - (m.bucket % 900 + 900) % 900, sum(m.count) FROM event_counts m
+WHERE m.bucket % 900 <> 0 AND m.bucket <= ?1 AND (m.bucket < ?1 OR m.event_type <= ?2)
+GROUP BY 1, 2
 ON CONFLICT (bucket, event_type) DO UPDATE SET count = event_counts.count + excluded.count
 `
 
-// Adds the minutes of the quarter hour that begins then to its first.
-func (q *Queries) FoldQuarter(ctx context.Context, quarter int64) error {
-	_, err := q.exec(ctx, q.foldQuarterStmt, foldQuarter, quarter)
+type FoldMinutesParams struct {
+	Bucket    int64
+	EventType string
+}
+
+// Adds the minutes up to a row to the first of their quarter hours. The remainder
+// of a time before 1970 is negative.
+func (q *Queries) FoldMinutes(ctx context.Context, arg FoldMinutesParams) error {
+	_, err := q.exec(ctx, q.foldMinutesStmt, foldMinutes, arg.Bucket, arg.EventType)
 	return err
 }
 
-const oldestUnfolded = `-- name: OldestUnfolded :one
-SELECT bucket FROM event_counts WHERE bucket < ?1 AND bucket % 900 <> 0 ORDER BY bucket LIMIT 1
+const nthUnfolded = `-- name: NthUnfolded :one
+SELECT bucket, event_type FROM event_counts WHERE bucket < ?1 AND bucket % 900 <> 0
+ORDER BY bucket, event_type LIMIT 1 OFFSET ?2
 `
 
-// The oldest minute before an instant that is no quarter hour's first.
-func (q *Queries) OldestUnfolded(ctx context.Context, before int64) (int64, error) {
-	row := q.queryRow(ctx, q.oldestUnfoldedStmt, oldestUnfolded, before)
-	var bucket int64
-	err := row.Scan(&bucket)
-	return bucket, err
+type NthUnfoldedParams struct {
+	Before int64
+	N      int64
+}
+
+type NthUnfoldedRow struct {
+	Bucket    int64
+	EventType string
+}
+
+// The n-th, from 0, of the minutes before an instant that are no quarter hour's
+// first, in the order of the primary key.
+func (q *Queries) NthUnfolded(ctx context.Context, arg NthUnfoldedParams) (NthUnfoldedRow, error) {
+	row := q.queryRow(ctx, q.nthUnfoldedStmt, nthUnfolded, arg.Before, arg.N)
+	var i NthUnfoldedRow
+	err := row.Scan(&i.Bucket, &i.EventType)
+	return i, err
 }
 
 const setHorizon = `-- name: SetHorizon :exec

@@ -4,6 +4,7 @@ package upkeep
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"math/rand/v2"
 	"time"
@@ -35,6 +36,7 @@ type Config struct {
 	Pause       time.Duration // between two pieces of folding, for who waits behind them; 50 ms
 	Ahead       time.Duration // how far ahead there are partitions; 62 days, two months or more
 	KeepMinutes time.Duration // how long counts stay minutes; 48 h
+	Timeout     time.Duration // how long the store may take for one call; 15 s
 }
 
 func (c Config) withDefaults() Config {
@@ -47,6 +49,7 @@ func (c Config) withDefaults() Config {
 	def(&c.Pause, 50*time.Millisecond)
 	def(&c.Ahead, 62*24*time.Hour)
 	def(&c.KeepMinutes, 48*time.Hour)
+	def(&c.Timeout, 15*time.Second)
 	return c
 }
 
@@ -72,14 +75,21 @@ func (s *Service) Run(ctx context.Context) {
 	}
 }
 
-// Round does all that there is to do.
+// Round does all that there is to do. What fails keeps nothing else from being done.
 func (s *Service) Round(ctx context.Context) error {
 	now := s.config.Clock()
-	if err := s.config.Store.EnsurePartitions(ctx, now, now.Add(s.config.Ahead)); err != nil {
-		return err
-	}
+	return errors.Join(s.partition(ctx, now), s.fold(ctx, now))
+}
+
+func (s *Service) partition(ctx context.Context, now time.Time) error {
+	ctx, cancel := context.WithTimeout(ctx, s.config.Timeout)
+	defer cancel()
+	return s.config.Store.EnsurePartitions(ctx, now, now.Add(s.config.Ahead))
+}
+
+func (s *Service) fold(ctx context.Context, now time.Time) error {
 	for {
-		rows, more, err := s.config.Store.Fold(ctx, now.Add(-s.config.KeepMinutes))
+		rows, more, err := s.foldSome(ctx, now.Add(-s.config.KeepMinutes))
 		if err != nil {
 			return err
 		}
@@ -90,6 +100,14 @@ func (s *Service) Round(ctx context.Context) error {
 			return ctx.Err()
 		}
 	}
+}
+
+// foldSome doesn't wait for a server that has gone without a word: nothing else
+// would end the wait.
+func (s *Service) foldSome(ctx context.Context, before time.Time) (rows int, more bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, s.config.Timeout)
+	defer cancel()
+	return s.config.Store.Fold(ctx, before)
 }
 
 // note logs a failure, once per outage: the next round tries again.

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"highload.example/analytics/impl/testkit"
@@ -116,4 +117,43 @@ func TestRunEndsPromptly(t *testing.T) {
 	<-r.rounds
 	cancel()
 	<-ended
+}
+
+func TestFoldingGoesOnWithoutPartitions(t *testing.T) {
+	t.Parallel()
+	r := &record{err: errors.New("on purpose"), pieces: []int{5}}
+	if err := upkeep.New(config(r)).Round(t.Context()); !errors.Is(err, r.err) {
+		t.Errorf("Round: %v", err)
+	}
+	if r.folded != 5 {
+		t.Errorf("folded %d rows", r.folded)
+	}
+}
+
+// silent is a store whose server is gone without a word.
+type silent struct{}
+
+func (silent) EnsurePartitions(ctx context.Context, _, _ time.Time) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func (silent) Fold(ctx context.Context, _ time.Time) (int, bool, error) {
+	<-ctx.Done()
+	return 0, false, ctx.Err()
+}
+
+func TestASilentStoreIsGivenUp(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := config(&record{})
+		c.Store = silent{}
+		begin := time.Now() // the bubble's
+		if err := upkeep.New(c).Round(t.Context()); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Round: %v", err)
+		}
+		if took := time.Since(begin); took != 30*time.Second {
+			t.Errorf("it took %v, want 15 s for each of two calls", took)
+		}
+	})
 }

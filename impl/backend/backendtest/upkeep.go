@@ -2,6 +2,8 @@ package backendtest
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"maps"
 	"math/rand/v2"
 	"sync"
@@ -17,6 +19,40 @@ import (
 type KeptStore interface {
 	TestStore
 	upkeep.Store
+
+	// Miscounted returns how many counts differ from the rows: of each type's
+	// minutes from the horizon on, and of its quarter hours before. It asks in one
+	// statement, and so at one moment.
+	Miscounted(ctx context.Context) (int, error)
+}
+
+// Miscounted returns how many counts differ from the rows, as KeptStore says.
+func (v PostgresView) Miscounted(ctx context.Context) (n int, err error) {
+	err = v.DB.QueryRow(ctx, `WITH changes AS (
+			SELECT event_type, bucket AS at, count AS n FROM event_counts
+			UNION ALL SELECT event_type, occurred_at, -1 FROM events
+		), wrong AS (
+			SELECT FROM changes c, count_horizon h
+			GROUP BY c.event_type, CASE WHEN c.at >= h.minutes_since THEN date_trunc('minute', c.at)
+				ELSE date_bin('15 minutes', c.at, '2000-01-01 00:00:00+00') END
+			HAVING sum(c.n) <> 0
+		)
+		SELECT count(*) FROM wrong`).Scan(&n)
+	return n, err
+}
+
+// Miscounted returns how many counts differ from the rows, as KeptStore says.
+func (v SQLiteView) Miscounted(ctx context.Context) (n int, err error) {
+	err = v.DB.QueryRowContext(ctx, `WITH changes AS (
+			SELECT event_type, bucket AS at, count AS n FROM event_counts
+			UNION ALL SELECT event_type, occurred_at, -1 FROM events
+		), wrong AS (
+			SELECT 1 FROM changes c, count_horizon h
+			GROUP BY c.event_type, c.at / CASE WHEN c.at >= h.minutes_since THEN 60 ELSE 900 END, c.at >= h.minutes_since
+			HAVING sum(c.n) <> 0
+		)
+		SELECT count(*) FROM wrong`).Scan(&n)
+	return n, err
 }
 
 // Upkeep checks that a backend keeps the contract of upkeep.Store.
@@ -25,6 +61,8 @@ func Upkeep(t *testing.T, open func(t *testing.T) KeptStore) {
 	for name, test := range map[string]func(t *testing.T, s KeptStore){
 		"old minutes become quarter hours":                  testFold,
 		"no moment has a wrong count, whoever writes":       testFoldUnderLoad,
+		"from the horizon on every minute is exact":         testHorizonUnderLoad,
+		"many minutes are folded in pieces":                 testFoldInPieces,
 		"room for months ahead is made while events arrive": testPartitionsUnderLoad,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -211,6 +249,92 @@ func testFoldUnderLoad(t *testing.T, s KeptStore) {
 		if m.Begin%900 != 0 {
 			t.Errorf("%v is left", m)
 		}
+	}
+}
+
+// testHorizonUnderLoad: the horizon moves through the hours that writers write to,
+// and at no moment is a minute behind it, or a quarter hour, miscounted.
+func testHorizonUnderLoad(t *testing.T, s KeptStore) {
+	const writers, batches, size, hours = 3, 40, 20, 4
+	var (
+		horizon         atomic.Int64 // seconds after noon
+		writing, others sync.WaitGroup
+		done            = make(chan struct{})
+	)
+	untilDone := func(do func() error) {
+		for {
+			select {
+			case <-done:
+				return
+			default:
+			}
+			if err := do(); err != nil {
+				t.Error(err)
+				return
+			}
+		}
+	}
+	for range writers {
+		w := writer(t, s)
+		writing.Go(func() {
+			for range batches {
+				batch := make([]event.Event, size)
+				for i := range batch {
+					batch[i] = at([]string{"view", "purchase"}[i%2], rand.Int64N(hours*3600))
+				}
+				if _, err := w.Write(context.Background(), batch, make([]event.Outcome, size)); err != nil {
+					t.Errorf("a writer: %v", err)
+					return
+				}
+				horizon.Add(hours * 3600 / (writers * batches))
+			}
+		})
+	}
+	for range 2 {
+		others.Go(func() {
+			untilDone(func() error {
+				_, _, err := s.Fold(context.Background(), time.Unix(noon+horizon.Load(), 0))
+				return err
+			})
+		})
+	}
+	others.Go(func() {
+		untilDone(func() error {
+			n, err := s.Miscounted(context.Background())
+			if n != 0 {
+				err = errors.Join(err, fmt.Errorf("%d counts are wrong at one moment", n))
+			}
+			return err
+		})
+	})
+	writing.Wait()
+	close(done)
+	others.Wait()
+	foldAll(t, s, time.Unix(noon+hours*1800, 0))
+	if n, err := s.Miscounted(t.Context()); err != nil || n != 0 {
+		t.Errorf("at the end %d counts are wrong, %v", n, err)
+	}
+}
+
+func testFoldInPieces(t *testing.T, s KeptStore) {
+	const minutes = 6000
+	w := writer(t, s)
+	batch := make([]event.Event, minutes)
+	for i := range batch {
+		batch[i] = at("view", int64(60*i))
+	}
+	write(t, w, batch...)
+	end := time.Unix(noon+60*minutes, 0)
+	rows, more, err := s.Fold(t.Context(), end)
+	if err != nil || !more || rows == 0 || rows > 5000 {
+		t.Fatalf("the first piece has %d rows, more: %t, %v", rows, more, err)
+	}
+	if n, err := s.Miscounted(t.Context()); err != nil || n != 0 {
+		t.Errorf("between two pieces %d counts are wrong, %v", n, err)
+	}
+	foldAll(t, s, end)
+	if counts, err := s.Counts(t.Context()); err != nil || len(counts) != minutes/15 {
+		t.Errorf("%d quarter hours are left, %v; want %d", len(counts), err, minutes/15)
 	}
 }
 

@@ -5,15 +5,21 @@ import (
 	"database/sql"
 	"errors"
 	"time"
+
+	"highload.example/analytics/gen/sqlitedb"
 )
+
+// foldRows is how many rows of event_counts are folded in one transaction, which
+// batches wait for: 12 ms of work on 2 cores.
+const foldRows = 5000
 
 // EnsurePartitions does nothing: the file has none.
 func (s *Store) EnsurePartitions(context.Context, time.Time, time.Time) error { return nil }
 
-// Fold makes a quarter hour of the oldest minutes before the given instant, which
-// is rounded down to a quarter hour. It returns how many rows became part of it,
-// and whether there may be more to fold. Errors match event.ErrUnavailable when the
-// file can't be written.
+// Fold makes quarter hours of minutes before the given instant, which is rounded
+// down to a quarter hour: some of them in one transaction, the oldest first. It
+// returns how many rows became part of another, and whether there may be more to
+// fold. Errors match event.ErrUnavailable when the file can't be written.
 func (s *Store) Fold(ctx context.Context, before time.Time) (rows int, more bool, err error) {
 	const doing = "fold counts"
 	session, err := s.take(ctx)
@@ -28,19 +34,20 @@ func (s *Store) Fold(ctx context.Context, before time.Time) (rows int, more bool
 		if err := session.queries.SetHorizon(unbroken, end); err != nil {
 			return err
 		}
-		oldest, err := session.queries.OldestUnfolded(unbroken, end)
-		if errors.Is(err, sql.ErrNoRows) {
-			return nil
+		last, err := session.queries.NthUnfolded(unbroken, sqlitedb.NthUnfoldedParams{Before: end, N: foldRows - 1})
+		switch {
+		case errors.Is(err, sql.ErrNoRows):
+			last.Bucket = end // all there are: no type's name is empty
+		case err != nil:
+			return err
+		default:
+			more = true
 		}
-		if err != nil {
+		if err := session.queries.FoldMinutes(unbroken, sqlitedb.FoldMinutesParams(last)); err != nil {
 			return err
 		}
-		quarter := floor(oldest, 900)
-		if err := session.queries.FoldQuarter(unbroken, quarter); err != nil {
-			return err
-		}
-		dropped, err := session.queries.DropMinutes(unbroken, quarter)
-		rows, more = int(dropped), true
+		dropped, err := session.queries.DropMinutes(unbroken, sqlitedb.DropMinutesParams(last))
+		rows = int(dropped)
 		return err
 	})
 	if err != nil {

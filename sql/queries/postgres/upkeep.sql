@@ -6,20 +6,17 @@
 -- next time, so that folding never waits for a writer, nor in a circle.
 WITH turn AS MATERIALIZED (
     SELECT pg_try_advisory_xact_lock(hashtextextended('analytics:fold', 0)) AS mine
-), picked AS (
-    SELECT c.event_type, c.bucket, c.slot FROM event_counts c
-    WHERE c.slot >= 0 AND c.bucket < @before AND (SELECT t.mine FROM turn t)
-    ORDER BY c.bucket LIMIT @row_limit
-), locked AS MATERIALIZED (
-    SELECT c.event_type, c.bucket, c.slot FROM event_counts c
-    JOIN picked p ON p.event_type = c.event_type AND p.bucket = c.bucket AND p.slot = c.slot
-    FOR UPDATE OF c SKIP LOCKED
 ), horizon AS (
     UPDATE count_horizon h SET minutes_since = @before
     WHERE h.minutes_since < @before AND (SELECT t.mine FROM turn t)
 ), gone AS (
-    DELETE FROM event_counts c USING locked l
-    WHERE c.event_type = l.event_type AND c.bucket = l.bucket AND c.slot = l.slot
+    -- A row's place is valid as long as it is locked; one that was changed since this
+    -- statement began isn't seen here, and is left too.
+    DELETE FROM event_counts c WHERE c.ctid = ANY(ARRAY(
+        SELECT p.ctid FROM event_counts p
+        WHERE p.slot >= 0 AND p.bucket < @before AND (SELECT t.mine FROM turn t)
+        ORDER BY p.bucket LIMIT @row_limit FOR UPDATE SKIP LOCKED
+    ))
     RETURNING c.event_type, c.bucket, c.count
 ), folded AS (
     INSERT INTO event_counts AS f (event_type, bucket, slot, count)
@@ -28,3 +25,7 @@ WITH turn AS MATERIALIZED (
     ON CONFLICT (event_type, bucket, slot) DO UPDATE SET count = f.count + excluded.count
 )
 SELECT NOT (SELECT t.mine FROM turn t) AS busy, count(*) AS row_count FROM gone;
+
+-- name: SetLockTimeout :exec
+-- Bounds the waits for locks in the rest of the transaction, in milliseconds.
+SELECT set_config('lock_timeout', @timeout::text, true);

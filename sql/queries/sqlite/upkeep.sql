@@ -1,17 +1,22 @@
 -- name: SetHorizon :exec
 UPDATE count_horizon SET minutes_since = sqlc.arg(before) WHERE minutes_since < sqlc.arg(before);
 
--- name: OldestUnfolded :one
--- The oldest minute before an instant that is no quarter hour's first.
-SELECT bucket FROM event_counts WHERE bucket < sqlc.arg(before) AND bucket % 900 <> 0 ORDER BY bucket LIMIT 1;
+-- name: NthUnfolded :one
+-- The n-th, from 0, of the minutes before an instant that are no quarter hour's
+-- first, in the order of the primary key.
+SELECT bucket, event_type FROM event_counts WHERE bucket < sqlc.arg(before) AND bucket % 900 <> 0
+ORDER BY bucket, event_type LIMIT 1 OFFSET sqlc.arg(n);
 
--- name: FoldQuarter :exec
--- Adds the minutes of the quarter hour that begins then to its first.
+-- name: FoldMinutes :exec
+-- Adds the minutes up to a row to the first of their quarter hours. The remainder
+-- of a time before 1970 is negative.
 INSERT INTO event_counts (event_type, bucket, count)
-SELECT m.event_type, CAST(sqlc.arg(quarter) AS INTEGER), sum(m.count) FROM event_counts m
-WHERE m.bucket > sqlc.arg(quarter) AND m.bucket < sqlc.arg(quarter) + 900 GROUP BY m.event_type
+SELECT m.event_type, m.bucket - (m.bucket % 900 + 900) % 900, sum(m.count) FROM event_counts m
+WHERE m.bucket % 900 <> 0 AND m.bucket <= sqlc.arg(bucket) AND (m.bucket < sqlc.arg(bucket) OR m.event_type <= sqlc.arg(event_type))
+GROUP BY 1, 2
 ON CONFLICT (bucket, event_type) DO UPDATE SET count = event_counts.count + excluded.count;
 
 -- name: DropMinutes :execrows
--- Deletes the minutes of the quarter hour that begins then, but for its first.
-DELETE FROM event_counts WHERE bucket > sqlc.arg(quarter) AND bucket < sqlc.arg(quarter) + 900;
+-- Deletes what FoldMinutes added.
+DELETE FROM event_counts
+WHERE bucket % 900 <> 0 AND bucket <= sqlc.arg(bucket) AND (bucket < sqlc.arg(bucket) OR event_type <= sqlc.arg(event_type));

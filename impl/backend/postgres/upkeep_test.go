@@ -1,0 +1,58 @@
+package postgres_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"highload.example/analytics/impl/backend/postgres"
+	"highload.example/analytics/impl/event"
+	"highload.example/analytics/impl/testkit"
+)
+
+// Who runs ANALYZE on the table keeps partitions from being attached. Nobody else
+// waits for that: not the batches of a replica that has just started, and asks for
+// each of its months.
+func TestPartitionsAheadWaitForTheirTurnAlone(t *testing.T) {
+	t.Parallel()
+	url := testkit.Postgres(t)
+	s := open(t, postgres.Config{URL: url})
+	mustWrite(t, openWriter(t, s), login(0))
+	tx, err := s.DB.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(t.Context(), `LOCK TABLE events IN SHARE UPDATE EXCLUSIVE MODE`); err != nil {
+		t.Fatal(err)
+	}
+	from := time.Unix(login(0).OccurredAt, 0)
+	ahead := make(chan error, 1)
+	begin := time.Now()
+	go func() { ahead <- s.EnsurePartitions(t.Context(), from, from.AddDate(0, 2, 0)) }()
+	testkit.Eventually(t, patience, "someone to hold the lock of partition makers", func() bool {
+		return s.value(t, `SELECT (count(*) > 0)::text FROM pg_locks WHERE locktype = 'advisory' AND granted
+			AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`) == "true" || len(ahead) > 0
+	})
+	mustWrite(t, openWriter(t, open(t, postgres.Config{URL: url})), login(1))
+	// The statement time-out is 10 s.
+	if took := time.Since(begin); took > 5*time.Second {
+		t.Errorf("a batch waited %v for a partition that was there", took)
+	}
+	if err := <-ahead; !errors.Is(err, event.ErrUnavailable) {
+		t.Errorf("EnsurePartitions: %v, want ErrUnavailable", err)
+	}
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.EnsurePartitions(t.Context(), from, from.AddDate(0, 2, 0)); err != nil {
+		t.Error(err)
+	}
+	if got := s.value(t, `SELECT count(*)::text FROM pg_inherits WHERE inhparent = 'events'::regclass`); got != "3" {
+		t.Errorf("%s partitions, want 3", got)
+	}
+	// The time-out was the transaction's alone.
+	var timeout string
+	if err := s.Pool().QueryRow(t.Context(), `SHOW lock_timeout`).Scan(&timeout); err != nil || timeout != "0" {
+		t.Errorf("lock_timeout is %q, %v", timeout, err)
+	}
+}
