@@ -93,7 +93,7 @@ func parseOptions(args []string, output io.Writer) (*options, error) {
 		o.compare = append(o.compare, build{label: label, binary: file})
 		return nil
 	})
-	set.IntVar(&o.connections, "connections", 256, "`number` of connections for saturation and rates")
+	set.IntVar(&o.connections, "connections", 512, "`number` of connections for saturation and rates")
 	set.DurationVar(&o.duration, "duration", 8*time.Second, "how long saturation and batches are measured in each round")
 	set.DurationVar(&o.warmUp, "warm-up", 2*time.Second, "how long they run before, unmeasured")
 	fractions := set.String("fractions", "0.1,0.25,0.5,0.7,0.85,0.95,1.1", "`shares` of saturation that the rates are, with commas; the goals need 0.5")

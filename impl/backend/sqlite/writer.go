@@ -3,6 +3,7 @@ package sqlite
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strconv"
@@ -215,8 +216,8 @@ func check(e *event.Event) error {
 	switch {
 	case e.OccurredAt < minOccurredAt || e.OccurredAt > maxOccurredAt:
 		reason = "a time is outside the calendar"
-	case e.Payload != nil && len(e.Payload) == 0:
-		reason = "a payload is empty text" // the driver would store NULL
+	case e.Payload != nil && !json.Valid(e.Payload):
+		reason = "a payload is not JSON" // a CHECK in the table costs three times as much
 	default:
 		return nil
 	}
