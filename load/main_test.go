@@ -41,7 +41,7 @@ func TestFlags(t *testing.T) {
 		check func(*options) bool
 	}{
 		{"", "", func(o *options) bool {
-			return o.connections == 256 && o.duration == 8*time.Second && o.rounds == 3 && len(o.fractions) == 7 &&
+			return o.connections == 512 && o.duration == 8*time.Second && o.rounds == 3 && len(o.fractions) == 7 &&
 				slices.Equal(o.parts, allParts) && o.json == "docs/benchmarks/latest.json"
 		}},
 		{"-quick", "", func(o *options) bool { return o.rounds == 1 && o.json == "load/results/quick.json" }},
