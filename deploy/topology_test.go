@@ -5,6 +5,7 @@ package deploy_test
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -336,9 +337,15 @@ func (f *fleet) startTraffic(eventType string) *traffic {
 				if n%8 < 2 {
 					more += payload
 				}
-				err := f.send(event(eventType, n, more))
+				events, err := 1, error(nil)
+				if n%8 == 5 {
+					events = 2
+					err = f.sendBatch(event(eventType, n, ""), event(eventType, n, ""))
+				} else {
+					err = f.send(event(eventType, n, more))
+				}
 				if err == nil {
-					tr.accepted.Add(1)
+					tr.accepted.Add(int64(events))
 				}
 				if n%10 == 0 {
 					err = errors.Join(err, f.ask(eventType))
@@ -358,6 +365,24 @@ func (f *fleet) startTraffic(eventType string) *traffic {
 func (f *fleet) send(body string) error {
 	response, err := f.client.Post(f.url+"/event", "application/json", strings.NewReader(body))
 	return wants(http.StatusAccepted, response, err)
+}
+
+// sendBatch sends events in one request and wants all of them stored.
+func (f *fleet) sendBatch(events ...string) error {
+	response, err := f.client.Post(f.url+"/events", "application/json", strings.NewReader("["+strings.Join(events, ",")+"]"))
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	var receipt struct{ Received, Duplicate int }
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(text, &receipt); err != nil || receipt.Received+receipt.Duplicate != len(events) {
+		return fmt.Errorf("%s %s", response.Status, text)
+	}
+	return nil
 }
 
 func (f *fleet) ask(eventType string) error {

@@ -679,6 +679,11 @@ type SendEventsParams struct {
 	// Atomic `true`: all events are stored, in one transaction, or none. One that breaks the contract
 	// then makes the answer `422`. Duplicates harm nobody.
 	Atomic *bool `form:"atomic,omitempty" json:"atomic,omitempty"`
+
+	// IdempotencyKey Events without an `event_id` get one that follows from this key and their place in the
+	// batch, so that the same body sent again with the same key is recognised. A load balancer
+	// that sets it makes its own retries safe.
+	IdempotencyKey *openapi_types.UUID `json:"Idempotency-Key,omitempty"`
 }
 
 // SendEventJSONRequestBody defines body for SendEvent for application/json ContentType.
@@ -758,6 +763,12 @@ func (siw *ServerInterfaceWrapper) SendEvents(w http.ResponseWriter, r *http.Req
 		if value, ok := bound.Bool("query", "atomic", text); ok {
 			typed := bool(value)
 			params.Atomic = &typed
+		}
+	}
+	if text, ok := bound.Once("header", "Idempotency-Key", r.Header[http.CanonicalHeaderKey("Idempotency-Key")]); ok {
+		if value, ok := bound.UUID("header", "Idempotency-Key", text); ok {
+			typed := openapi_types.UUID(value)
+			params.IdempotencyKey = &typed
 		}
 	}
 	bound.Known(query, "verbose", "atomic")

@@ -584,6 +584,11 @@ type SendEventsParams struct {
 	// Atomic `true`: all events are stored, in one transaction, or none. One that breaks the contract
 	// then makes the answer `422`. Duplicates harm nobody.
 	Atomic *bool `form:"atomic,omitempty" json:"atomic,omitempty"`
+
+	// IdempotencyKey Events without an `event_id` get one that follows from this key and their place in the
+	// batch, so that the same body sent again with the same key is recognised. A load balancer
+	// that sets it makes its own retries safe.
+	IdempotencyKey *openapi_types.UUID `json:"Idempotency-Key,omitempty"`
 }
 
 // SendEventJSONRequestBody defines body for SendEvent for application/json ContentType.
@@ -803,7 +808,8 @@ type ClientInterface interface {
 	// whose fate isn't known (`retry`: the database didn't answer in time; send those again,
 	// and nothing else). When nothing at all could be stored the answer is a problem:
 	// `422` when every event was rejected, `503` when every one should be sent again.
-	// Repeats are recognised only if the events have an `event_id`.
+	// Repeats are recognised by the events' ids: give each an `event_id`, or the request
+	// an `Idempotency-Key`.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -827,7 +833,8 @@ type ClientInterface interface {
 	// whose fate isn't known (`retry`: the database didn't answer in time; send those again,
 	// and nothing else). When nothing at all could be stored the answer is a problem:
 	// `422` when every event was rejected, `503` when every one should be sent again.
-	// Repeats are recognised only if the events have an `event_id`.
+	// Repeats are recognised by the events' ids: give each an `event_id`, or the request
+	// an `Idempotency-Key`.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1030,7 +1037,8 @@ func (c *Client) SendEvent(ctx context.Context, params *SendEventParams, body Se
 // whose fate isn't known (`retry`: the database didn't answer in time; send those again,
 // and nothing else). When nothing at all could be stored the answer is a problem:
 // `422` when every event was rejected, `503` when every one should be sent again.
-// Repeats are recognised only if the events have an `event_id`.
+// Repeats are recognised by the events' ids: give each an `event_id`, or the request
+// an `Idempotency-Key`.
 //
 // Takes any type of body and a specified content type.
 //
@@ -1064,7 +1072,8 @@ func (c *Client) SendEventsWithBody(ctx context.Context, params *SendEventsParam
 // whose fate isn't known (`retry`: the database didn't answer in time; send those again,
 // and nothing else). When nothing at all could be stored the answer is a problem:
 // `422` when every event was rejected, `503` when every one should be sent again.
-// Repeats are recognised only if the events have an `event_id`.
+// Repeats are recognised by the events' ids: give each an `event_id`, or the request
+// an `Idempotency-Key`.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -1460,6 +1469,21 @@ func NewSendEventsRequestWithBody(server string, params *SendEventsParams, conte
 
 	req.Header.Add("Content-Type", contentType)
 
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
 	return req, nil
 }
 
@@ -1845,7 +1869,8 @@ type ClientWithResponsesInterface interface {
 	// whose fate isn't known (`retry`: the database didn't answer in time; send those again,
 	// and nothing else). When nothing at all could be stored the answer is a problem:
 	// `422` when every event was rejected, `503` when every one should be sent again.
-	// Repeats are recognised only if the events have an `event_id`.
+	// Repeats are recognised by the events' ids: give each an `event_id`, or the request
+	// an `Idempotency-Key`.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -1869,7 +1894,8 @@ type ClientWithResponsesInterface interface {
 	// whose fate isn't known (`retry`: the database didn't answer in time; send those again,
 	// and nothing else). When nothing at all could be stored the answer is a problem:
 	// `422` when every event was rejected, `503` when every one should be sent again.
-	// Repeats are recognised only if the events have an `event_id`.
+	// Repeats are recognised by the events' ids: give each an `event_id`, or the request
+	// an `Idempotency-Key`.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -3029,7 +3055,8 @@ func (c *ClientWithResponses) SendEventWithResponse(ctx context.Context, params 
 // whose fate isn't known (`retry`: the database didn't answer in time; send those again,
 // and nothing else). When nothing at all could be stored the answer is a problem:
 // `422` when every event was rejected, `503` when every one should be sent again.
-// Repeats are recognised only if the events have an `event_id`.
+// Repeats are recognised by the events' ids: give each an `event_id`, or the request
+// an `Idempotency-Key`.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -3059,7 +3086,8 @@ func (c *ClientWithResponses) SendEventsWithBodyWithResponse(ctx context.Context
 // whose fate isn't known (`retry`: the database didn't answer in time; send those again,
 // and nothing else). When nothing at all could be stored the answer is a problem:
 // `422` when every event was rejected, `503` when every one should be sent again.
-// Repeats are recognised only if the events have an `event_id`.
+// Repeats are recognised by the events' ids: give each an `event_id`, or the request
+// an `Idempotency-Key`.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //

@@ -92,6 +92,14 @@ func TestBatchesOverASocket(t *testing.T) {
 		if made.Received != 2 || made.Results[0].EventID == made.Results[1].EventID {
 			t.Errorf("made the ids %+v", made.Results)
 		}
+		// With a key they follow from it, and the request can be repeated.
+		key := []string{"Idempotency-Key", "6f9619ff-8b86-4d01-b42d-00cf4fc964ff"}
+		for _, want := range []string{"2 0 0 0", "0 2 0 0; 0 duplicate; 1 duplicate"} {
+			if got := receiptOf(t, s.do(http.MethodPost, "/events", array(anonymous, anonymous), key...)).numbers(); got != want {
+				t.Errorf("with a key: %s, want %s", got, want)
+			}
+		}
+
 		again := strings.Replace(anonymous, "}", `,"event_id":"`+made.Results[1].EventID+`"}`, 1)
 		if a := s.send(again); a.header.Get("Event-Status") != "duplicate" {
 			t.Errorf("an id that the server made: %d %s", a.status, a.body)

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/google/uuid"
+
 	"highload.example/analytics/api/binding"
 	"highload.example/analytics/gen/api"
 	"highload.example/analytics/impl/event"
@@ -42,11 +44,10 @@ func (o *eventOperations) SendEvents(_ context.Context, request api.SendEventsRe
 		}
 		e := toEvent(&batch.Items[i], api.SendEventParams{})
 		if e.ID.IsZero() {
-			id, err := ingest.NewID()
-			if err != nil {
+			var err error
+			if e.ID, err = newIDInBatch(request.Params.IdempotencyKey, i); err != nil {
 				return nil, err
 			}
-			e.ID = id
 		}
 		events = append(events, e)
 		places = append(places, int32(i))
@@ -75,6 +76,14 @@ func (o *eventOperations) SendEvents(_ context.Context, request api.SendEventsRe
 
 	// 3. The answer.
 	return receiptFor(batch, events, outcomes, isTrue(request.Params.Verbose)), nil
+}
+
+// newIDInBatch makes an id for an event that has none.
+func newIDInBatch(key *uuid.UUID, place int) (event.ID, error) {
+	if key != nil {
+		return idInBatch(*key, place), nil
+	}
+	return ingest.NewID()
 }
 
 func isTrue(b *bool) bool { return b != nil && *b }
