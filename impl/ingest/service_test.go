@@ -488,9 +488,9 @@ func TestNewIDsAreVersion7(t *testing.T) {
 	}
 }
 
-// BenchmarkSubmit measures the way through the queue and a store that commits
-// every batch to disk, with many waiting at once.
-func BenchmarkSubmit(b *testing.B) {
+// benchmarkService is a service over a store that commits every batch to disk.
+func benchmarkService(b *testing.B) *ingest.Service {
+	b.Helper()
 	store, err := sqlite.Open(b.Context(), sqlite.Config{Dir: b.TempDir()})
 	if err != nil {
 		b.Fatal(err)
@@ -504,8 +504,15 @@ func BenchmarkSubmit(b *testing.B) {
 			b.Error(err)
 		}
 	})
-	var n atomic.Int64
 	b.ReportAllocs()
+	return service
+}
+
+// BenchmarkSubmit measures the way through the queue and the store, with many
+// waiting at once.
+func BenchmarkSubmit(b *testing.B) {
+	service := benchmarkService(b)
+	var n atomic.Int64
 	b.SetParallelism(128)
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
@@ -520,22 +527,9 @@ func BenchmarkSubmit(b *testing.B) {
 func BenchmarkSubmitBatch(b *testing.B) {
 	for _, size := range []int{100, 1000, 5000} {
 		b.Run(fmt.Sprint(size), func(b *testing.B) {
-			store, err := sqlite.Open(b.Context(), sqlite.Config{Dir: b.TempDir()})
-			if err != nil {
-				b.Fatal(err)
-			}
-			service := ingest.New(ingest.Config{
-				Store: store, Counters: memory.NewCounters(100), Probe: store.Ping, Observer: &tally{},
-				Logger: slog.New(slog.DiscardHandler), Writers: 1,
-			})
-			b.Cleanup(func() {
-				if err := errors.Join(service.Close(context.Background()), store.Close()); err != nil {
-					b.Error(err)
-				}
-			})
+			service := benchmarkService(b)
 			events, outcomes := make([]event.Event, size), make([]event.Outcome, size)
 			next := 0
-			b.ReportAllocs()
 			for b.Loop() {
 				for i := range events {
 					events[i] = numbered(next)
