@@ -260,3 +260,36 @@ func TestASecondWriterJoinsWhenThereIsEnough(t *testing.T) {
 		t.Errorf("%d events are counted", got)
 	}
 }
+
+// TestNobodyWaitsBehindAConnectionThatHangs: another writer takes what has waited
+// for a while, however little it is.
+func TestNobodyWaitsBehindAConnectionThatHangs(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(c *ingest.Config) { c.Writers = 2; c.GiveUpAfter = time.Minute })
+	open := make(chan struct{})
+	r.gate.set(func(_ context.Context, batch []event.Event) error {
+		if batch[0].ID == numbered(0).ID {
+			<-open
+		}
+		return nil
+	})
+	hanging := r.submit(numbered(0))
+	testkit.Eventually(t, 10*time.Second, "a batch that hangs", func() bool { return len(r.gate.sizes()) == 1 })
+	waiting := r.submit(numbered(1))
+	next := 2
+	testkit.Eventually(t, 10*time.Second, "another writer", func() bool {
+		r.submit(numbered(next)) // who comes later sees how long it has waited
+		next++
+		select {
+		case got := <-waiting:
+			return got.err == nil && got.outcome == event.Accepted
+		default:
+			return false
+		}
+	})
+	close(open)
+	if got := <-hanging; got.err != nil {
+		t.Error(got.err)
+	}
+	testkit.Eventually(t, 10*time.Second, "the others", func() bool { return r.Load() == ingest.Load{} })
+}

@@ -158,21 +158,26 @@ func (s *Service) enqueue(g *group) error {
 	s.items += len(g.events)
 	s.bytes += g.bytes
 	s.queue.push(g)
-	if s.wanted() {
+	if s.wanted(g.arrived) {
 		s.work.Signal()
 	}
 	return nil
 }
 
-// enoughForAnother is how many events must wait for another writer to join those
-// that are at work. One writer takes whatever waits, so that a lone event is
-// written at once; a second one costs the database a transaction, which few
-// events don't pay for.
-const enoughForAnother = 256
+// One writer takes whatever waits, so that a lone event is written at once. Another
+// joins those that are at work when enoughForAnother events wait, for each costs
+// the database a transaction, which few events don't pay for; or when one has
+// waited for longEnough, as behind a connection that hangs.
+const (
+	enoughForAnother = 256
+	longEnough       = 25 * time.Millisecond
+)
 
 // wanted says whether a writer should take what waits now.
-func (s *Service) wanted() bool {
-	return s.queue.items > 0 && (s.busy == 0 || s.queue.items >= enoughForAnother)
+func (s *Service) wanted(now time.Time) bool {
+	oldest := s.queue.oldest()
+	return oldest != nil &&
+		(s.busy == 0 || s.queue.items >= enoughForAnother || now.Sub(oldest.arrived) >= longEnough)
 }
 
 // take moves what waits into b, up to a batch. It returns false when the service
@@ -180,9 +185,11 @@ func (s *Service) wanted() bool {
 func (s *Service) take(b *batch) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	var now time.Time
 	for {
-		s.dropLate()
-		if s.wanted() {
+		now = time.Now()
+		s.dropLate(now)
+		if s.wanted(now) {
 			break
 		}
 		if s.stopped && s.queue.items == 0 {
@@ -192,7 +199,7 @@ func (s *Service) take(b *batch) bool {
 	}
 	s.busy++
 	b.parts = s.queue.take(b.parts[:0], s.config.MaxBatch)
-	if s.wanted() {
+	if s.wanted(now) {
 		s.work.Signal()
 	}
 	return true
@@ -210,8 +217,8 @@ func (s *Service) idle() {
 }
 
 // dropLate answers the groups whose time is over before a writer came to them.
-func (s *Service) dropLate() {
-	latest := time.Now().Add(-s.config.GiveUpAfter)
+func (s *Service) dropLate(now time.Time) {
+	latest := now.Add(-s.config.GiveUpAfter)
 	for g := s.queue.oldest(); g != nil && g.arrived.Before(latest); g = s.queue.oldest() {
 		s.refuseOldest(errTooLate)
 	}
