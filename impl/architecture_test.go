@@ -56,6 +56,8 @@ var rules = []rule{
 	{of: "impl/event", never: []string{module + "/..."}},
 	{of: "impl/ingest", never: []string{module + "/gen/...", module + "/impl/backend/...", module + "/impl/httpapi/...", "github.com/jackc/...", "github.com/redis/...", "net/http"}},
 	{of: "impl/stats", never: []string{module + "/gen/...", module + "/impl/backend/...", module + "/impl/httpapi/...", "github.com/jackc/...", "github.com/redis/...", "net/http"}},
+	{of: "impl/query", never: []string{module + "/gen/...", module + "/impl/backend/...", module + "/impl/httpapi/...", "github.com/jackc/...", "github.com/redis/...", "net/http"}},
+	{of: "impl/daycounts", never: []string{module + "/..."}},
 	{of: "impl/upkeep", never: []string{module + "/gen/...", module + "/impl/...", "github.com/jackc/...", "github.com/redis/...", "net/http"}},
 	{of: "impl/ratelimit", never: []string{module + "/gen/...", module + "/impl/backend/...", module + "/impl/httpapi/...", "github.com/jackc/...", "github.com/redis/...", "net/http"}},
 	{of: "impl/httpapi", never: []string{module + "/impl/backend/...", module + "/gen/pgdb", module + "/gen/sqlitedb", module + "/impl/app"}},

@@ -27,8 +27,14 @@
 //  8. Then it releases the request with the event's outcome, and httpapi/events.go
 //     or httpapi/batch.go answers 202. Whatever failed, httpapi/problem.go answers.
 //
-// Beside it, upkeep makes partitions ahead of time and folds old counts.
+// Beside it, upkeep makes partitions ahead of time and folds counts of minutes into
+// those of days (daycounts).
+//
+// A question goes the same way to httpapi/questions.go. Package query checks it, chooses
+// the plan, and puts the answer together; a backend reads counts or events for it:
+// PostgreSQL by SQL that backend/postgres/compile.go puts together, SQLite by walking
+// the events and having query.Aggregator do the rest.
 //
 // Packages may import only in this direction, which architecture_test.go holds
-// them to: cmd → app → {httpapi, backend/*} → {ingest, stats, ratelimit, upkeep} → event.
+// them to: cmd → app → {httpapi, backend/*} → {ingest, stats, query, ratelimit, upkeep} → event.
 package impl

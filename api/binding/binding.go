@@ -24,6 +24,17 @@ func (o RawObject) MarshalJSON() ([]byte, error) {
 	return o, nil
 }
 
+// RawValue is any JSON value as the client sent it, or as it is to be sent.
+type RawValue []byte
+
+// MarshalJSON returns the value itself.
+func (v RawValue) MarshalJSON() ([]byte, error) {
+	if v == nil {
+		return []byte("null"), nil
+	}
+	return v, nil
+}
+
 // Violation is one broken rule.
 type Violation struct {
 	Pointer string // RFC 6901 JSON Pointer into the body, or "#path/name" and the like for a parameter

@@ -489,6 +489,24 @@ func (d *Decoder) Raw(rule *Object) (RawObject, bool) {
 	return d.keep(v), true
 }
 
+// Any reads a value of any kind and returns a copy of its text as sent.
+func (d *Decoder) Any() (RawValue, bool) {
+	if d.err != nil {
+		return nil, false
+	}
+	v, err := d.tokens.ReadValue()
+	if err != nil {
+		d.err = err
+		return nil, false
+	}
+	if d.lenient {
+		if _, sound := d.inspect(v); !sound {
+			return nil, false
+		}
+	}
+	return RawValue(d.keep(v)), true
+}
+
 // keptChunk is how many bytes of a body's values are copied into one piece of
 // memory: enough to take many small ones, few enough for one value to hold on to
 // all of it.

@@ -65,6 +65,8 @@ func drawJSON(t *rapid.T, schema *openapi3.Schema) string {
 		return drawAny(t, 2)
 	}
 	switch {
+	case schema.Type == nil:
+		return drawAny(t, 2)
 	case schema.Type.Is("string"):
 		return encode(t, drawText(t, schema))
 	case schema.Type.Is("integer"):

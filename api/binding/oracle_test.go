@@ -72,7 +72,10 @@ type request struct {
 // requests are those that the oracle is asked about, by the schema's name.
 var requests = sync.OnceValue(func() map[string]request {
 	return map[string]request{
-		"Event": {document().Components.Schemas["Event"].Value, func() binding.Value { return new(api.Event) }},
+		"Event":     {document().Components.Schemas["Event"].Value, func() binding.Value { return new(api.Event) }},
+		"Query":     {document().Components.Schemas["Query"].Value, func() binding.Value { return new(api.Query) }},
+		"Funnel":    {document().Components.Schemas["Funnel"].Value, func() binding.Value { return new(api.Funnel) }},
+		"Retention": {document().Components.Schemas["Retention"].Value, func() binding.Value { return new(api.Retention) }},
 	}
 })
 
@@ -288,7 +291,7 @@ func compare(t failer, r request, body []byte) *comparison {
 func (c *comparison) judge(t failer, r request, value binding.Value) {
 	t.Helper()
 	switch {
-	case len(c.ours) == 0 && (c.unread != nil || len(c.findings) > 0):
+	case len(c.ours) == 0 && (c.unread != nil || len(c.findings) > 0 && !c.allHuge()):
 		t.Fatalf("%s\nwe accept what the oracle refuses: %v %v", quote(c.body), c.unread, c.findings)
 	case len(c.ours) == 0:
 		c.same(t, value)
@@ -315,10 +318,26 @@ func (c *comparison) judge(t failer, r request, value binding.Value) {
 		return
 	}
 	for _, f := range c.findings {
+		if f.keyword == "type" && c.at(f.pointer, isHuge) {
+			continue // the oracle reads every number as a float64, and this one is none
+		}
 		if !slices.ContainsFunc(c.ours, func(v binding.Violation) bool { return f.is(v) || hides(r.schema, v, f) }) {
 			t.Fatalf("%s\nthe oracle finds %v, which is none of ours: %+v", quote(c.body), f, c.ours)
 		}
 	}
+}
+
+// isHuge reports whether a value is a number that no float64 is.
+func isHuge(_ string, value any) bool {
+	number, ok := value.(json.Number)
+	_, err := number.Float64()
+	return ok && err != nil
+}
+
+// allHuge reports whether the oracle minds nothing but numbers that no float64 is, where
+// any value is welcome.
+func (c *comparison) allHuge() bool {
+	return !slices.ContainsFunc(c.findings, func(f finding) bool { return f.keyword != "type" || !c.at(f.pointer, isHuge) })
 }
 
 // explanations names the differences that a violation is a case of.

@@ -27,6 +27,7 @@ var handled = map[string][]string{
 	"array":            {"items", "minItems", "maxItems"},
 	"object":           {"properties", "required", "additionalProperties"},
 	"free object":      {"additionalProperties", "maxProperties"},
+	"any":              {"nullable"}, // any JSON value, null too; a schema without type
 }
 
 // formats are the formats of each type that are checked.
@@ -215,7 +216,8 @@ func (c *checker) resolved(node *yaml.Node, place string, as role, referred bool
 		return
 	case as == parameter && slices.Contains([]string{"array", "object", "free object"}, kind),
 		as == body && kind != "object" && kind != "array",
-		as == item && kind != "object":
+		as == item && kind != "object" && kind != "string",
+		as != property && kind == "any":
 		c.unhandled(node, place, template, "%s of type %q", as, kind)
 	case !referred && (as == body || as == item || as == property && kind == "object"):
 		c.unhandled(node, place, template, "%s with a schema of its own, not a $ref to one of components.schemas,", as)
@@ -293,6 +295,8 @@ func (c *checker) keyword(schema, value *yaml.Node, key, kind, place, template s
 func kindOf(schema *yaml.Node) string {
 	typ := get(schema, "type")
 	switch {
+	case typ == nil && isAny(schema):
+		return "any"
 	case typ == nil:
 		return "no type"
 	case typ.Kind != yaml.ScalarNode:
@@ -305,6 +309,21 @@ func kindOf(schema *yaml.Node) string {
 		return typ.Value
 	}
 	return "type " + strconv.Quote(typ.Value)
+}
+
+// isAny reports whether a schema without type says that everything is welcome, null
+// included: in OpenAPI 3.0 that takes the word nullable.
+func isAny(schema *yaml.Node) bool {
+	nullable := get(schema, "nullable")
+	if nullable == nil || nullable.Value != "true" {
+		return false
+	}
+	for key := range entries(schema) {
+		if key != "nullable" && !strings.HasPrefix(key, "x-") && !slices.Contains(annotations, key) {
+			return false
+		}
+	}
+	return true
 }
 
 // resolve follows references within the document. It returns nil for a node that

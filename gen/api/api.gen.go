@@ -12,11 +12,24 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"time"
 
 	"math"
 
 	openapi_types "github.com/oapi-codegen/runtime/types"
 	"highload.example/analytics/api/binding"
+)
+
+// Defines values for CohortInterval.
+const (
+	CohortIntervalDay   CohortInterval = "day"
+	CohortIntervalMonth CohortInterval = "month"
+	CohortIntervalWeek  CohortInterval = "week"
+)
+
+// Defines values for Comparison.
+const (
+	ComparisonPrevious Comparison = "previous"
 )
 
 // Defines values for EventResultStatus.
@@ -33,12 +46,70 @@ const (
 	EventStatusDuplicate EventStatus = "duplicate"
 )
 
+// Defines values for ExportFormat.
+const (
+	ExportFormatCsv    ExportFormat = "csv"
+	ExportFormatNdjson ExportFormat = "ndjson"
+)
+
+// Defines values for FilterOperator.
+const (
+	FilterOperatorContains   FilterOperator = "contains"
+	FilterOperatorEq         FilterOperator = "eq"
+	FilterOperatorExists     FilterOperator = "exists"
+	FilterOperatorGt         FilterOperator = "gt"
+	FilterOperatorGte        FilterOperator = "gte"
+	FilterOperatorIn         FilterOperator = "in"
+	FilterOperatorLt         FilterOperator = "lt"
+	FilterOperatorLte        FilterOperator = "lte"
+	FilterOperatorNeq        FilterOperator = "neq"
+	FilterOperatorNotIn      FilterOperator = "not_in"
+	FilterOperatorStartsWith FilterOperator = "starts_with"
+)
+
 // Defines values for HealthStatus.
 const (
 	HealthStatusOk          HealthStatus = "ok"
 	HealthStatusStarting    HealthStatus = "starting"
 	HealthStatusStopping    HealthStatus = "stopping"
 	HealthStatusUnavailable HealthStatus = "unavailable"
+)
+
+// Defines values for Interval.
+const (
+	IntervalDay    Interval = "day"
+	IntervalHour   Interval = "hour"
+	IntervalMinute Interval = "minute"
+	IntervalMonth  Interval = "month"
+	IntervalWeek   Interval = "week"
+)
+
+// Defines values for Match.
+const (
+	MatchAll Match = "all"
+	MatchAny Match = "any"
+)
+
+// Defines values for Metric.
+const (
+	MetricAvg         Metric = "avg"
+	MetricCount       Metric = "count"
+	MetricMax         Metric = "max"
+	MetricMin         Metric = "min"
+	MetricP50         Metric = "p50"
+	MetricP90         Metric = "p90"
+	MetricP95         Metric = "p95"
+	MetricP99         Metric = "p99"
+	MetricSum         Metric = "sum"
+	MetricUniqueUsers Metric = "unique_users"
+)
+
+// Defines values for Order.
+const (
+	OrderKeyAsc    Order = "key_asc"
+	OrderKeyDesc   Order = "key_desc"
+	OrderValueAsc  Order = "value_asc"
+	OrderValueDesc Order = "value_desc"
 )
 
 // Defines values for ProblemCode.
@@ -50,6 +121,7 @@ const (
 	ProblemCodeMethodNotAllowed     ProblemCode = "method_not_allowed"
 	ProblemCodeNotFound             ProblemCode = "not_found"
 	ProblemCodeOverloaded           ProblemCode = "overloaded"
+	ProblemCodeQueryTooExpensive    ProblemCode = "query_too_expensive"
 	ProblemCodeRateLimited          ProblemCode = "rate_limited"
 	ProblemCodeRequestTimeout       ProblemCode = "request_timeout"
 	ProblemCodeUnavailable          ProblemCode = "unavailable"
@@ -62,18 +134,29 @@ const (
 	ReceiptStatusReceived ReceiptStatus = "received"
 )
 
+// Defines values for StepOrder.
+const (
+	StepOrderLoose  StepOrder = "loose"
+	StepOrderStrict StepOrder = "strict"
+)
+
 // Defines values for ViolationCode.
 const (
 	ViolationCodeDuplicateField          ViolationCode = "duplicate_field"
+	ViolationCodeDuplicateItem           ViolationCode = "duplicate_item"
+	ViolationCodeEmptyRange              ViolationCode = "empty_range"
+	ViolationCodeEnum                    ViolationCode = "enum"
 	ViolationCodeFormat                  ViolationCode = "format"
 	ViolationCodeInvalidJSON             ViolationCode = "invalid_json"
 	ViolationCodeLoneSurrogate           ViolationCode = "lone_surrogate"
+	ViolationCodeMaxItems                ViolationCode = "max_items"
 	ViolationCodeMaxLength               ViolationCode = "max_length"
 	ViolationCodeMaxProperties           ViolationCode = "max_properties"
 	ViolationCodeMaximum                 ViolationCode = "maximum"
 	ViolationCodeMinItems                ViolationCode = "min_items"
 	ViolationCodeMinLength               ViolationCode = "min_length"
 	ViolationCodeMinimum                 ViolationCode = "minimum"
+	ViolationCodeNotApplicable           ViolationCode = "not_applicable"
 	ViolationCodeNotStorable             ViolationCode = "not_storable"
 	ViolationCodeNulCharacter            ViolationCode = "nul_character"
 	ViolationCodeNumberOutOfRange        ViolationCode = "number_out_of_range"
@@ -83,8 +166,10 @@ const (
 	ViolationCodeTimestampInMilliseconds ViolationCode = "timestamp_in_milliseconds"
 	ViolationCodeTooDeep                 ViolationCode = "too_deep"
 	ViolationCodeTooLarge                ViolationCode = "too_large"
+	ViolationCodeTooManyBuckets          ViolationCode = "too_many_buckets"
 	ViolationCodeType                    ViolationCode = "type"
 	ViolationCodeUnknownField            ViolationCode = "unknown_field"
+	ViolationCodeUnknownTimeZone         ViolationCode = "unknown_time_zone"
 )
 
 // BatchReceipt What became of the events of a batch. The four numbers add up to the events sent.
@@ -116,6 +201,72 @@ type BatchReceipt struct {
 	// Example: [{"event_id":"01890a5d-ac96-774b-bcce-b302099a8057","index":17,"status":"duplicate"}]
 	Results []EventResult `json:"results"`
 }
+
+// Bucket A bucket of time.
+//
+// Example: {"partial":false,"start":1690070400,"time":"2023-07-23T00:00:00Z"}
+type Bucket struct {
+	// Start A point in time, in Unix seconds; before 1970 it is negative.
+	//
+	// Example: 1690070400
+	Start Moment `json:"start"`
+
+	// Time The start in the time zone of the question (RFC 3339).
+	//
+	// Example: 2023-07-23T00:00:00Z
+	Time LocalTime `json:"time"`
+
+	// Partial Whether the bucket isn't over yet, or the range cuts it.
+	//
+	// Example: false
+	Partial bool `json:"partial"`
+}
+
+// Cohort The users who began in one period.
+//
+// Example: {"returned":[10,20],"shares":[0.25,0.5],"start":1688342400,"time":"2023-07-03T00:00:00Z","users":40}
+type Cohort struct {
+	// Start A point in time, in Unix seconds; before 1970 it is negative.
+	//
+	// Example: 1690070400
+	Start Moment `json:"start"`
+
+	// Time The start in the time zone of the question (RFC 3339).
+	//
+	// Example: 2023-07-23T00:00:00Z
+	Time LocalTime `json:"time"`
+
+	// Users How many users it has.
+	//
+	// Example: 40
+	Users int64 `json:"users"`
+
+	// Returned How many of them came back in the period itself, the next one, and so on, as far as the range goes.
+	//
+	// Example: [10,20]
+	Returned []int64 `json:"returned"`
+
+	// Shares The same as shares of `users`; 0 in an empty cohort.
+	//
+	// Example: [0.25,0.5]
+	Shares []float64 `json:"shares"`
+}
+
+// CohortInterval The length of a period.
+//
+// Example: week
+type CohortInterval string
+
+// ruleCohortInterval is what the contract demands of a value of type CohortInterval.
+var ruleCohortInterval = binding.String{Enum: []string{"day", "week", "month"}}
+
+// Comparison What to compare with: `previous`, the period before.
+//
+// Example: previous
+type Comparison string
+
+// ruleComparison is what the contract demands of a value of type Comparison.
+var ruleComparison = binding.String{Enum: []string{"previous"}}
 
 // Event One thing that a user did.
 //
@@ -255,6 +406,21 @@ type EventID = openapi_types.UUID
 // Example: [{"event_type":"login","timestamp":1690000000,"user_id":42}]
 type EventList = []Event
 
+// EventPage A page of events.
+//
+// Example: {"events":[{"event_id":"01890a5d-ac96-774b-bcce-b302099a8057","event_type":"purchase","timestamp":1690000000,"user_id":123}]}
+type EventPage struct {
+	// Events The newest first.
+	//
+	// Example: [{"event_id":"01890a5d-ac96-774b-bcce-b302099a8057","event_type":"purchase","timestamp":1690000000,"user_id":123}]
+	Events []StoredEvent `json:"events"`
+
+	// NextCursor Where the next page begins; absent on the last.
+	//
+	// Example: 1690000000_01890a5d-ac96-774b-bcce-b302099a8057_123
+	NextCursor *string `json:"next_cursor,omitempty"`
+}
+
 // EventResult What became of one event of a batch.
 //
 // Example: {"event_id":"01890a5d-ac96-774b-bcce-b302099a8057","index":17,"status":"duplicate"}
@@ -310,6 +476,73 @@ type EventType = string
 // ruleEventType is what the contract demands of a value of type EventType.
 var ruleEventType = binding.String{MinLength: 1, MaxLength: 128, Pattern: binding.MustPattern("^[A-Za-z0-9][A-Za-z0-9_.:-]*$")}
 
+// EventTypeList Event types; empty means all.
+//
+// Example: ["login","logout"]
+type EventTypeList []EventType
+
+// ruleEventTypeList is what the contract demands of a value of type EventTypeList.
+var ruleEventTypeList = binding.Array{MaxItems: 100}
+
+// DecodeJSON reads a value of type EventTypeList and reports what breaks the contract to d.
+func (v *EventTypeList) DecodeJSON(d *binding.Decoder) {
+	if !d.BeginArray(&ruleEventTypeList) {
+		return
+	}
+	*v = EventTypeList{}
+	for d.NextItem() {
+		if value, ok := d.String(&ruleEventType); ok {
+			*v = append(*v, EventType(value))
+		}
+	}
+}
+
+// EventTypeSeries The counts of a type over time.
+//
+// Example: {"count":5,"event_type":"login","from":1690070400,"interval":"day","points":[{"count":5,"partial":false,"start":1690070400,"time":"2023-07-23T00:00:00Z"}],"to":1690156800,"tz":"UTC"}
+type EventTypeSeries struct {
+	// EventType What kind of event: a letter or digit, then letters, digits and `_ . : -`.
+	//
+	//
+	// Example: purchase
+	EventType EventType `json:"event_type"`
+
+	// Interval The length of a bucket. Days, weeks (from Monday) and months are those of the calendar of a time zone.
+	//
+	// Example: day
+	Interval Interval `json:"interval"`
+
+	// Tz A name of the IANA time zone database.
+	//
+	// Example: Europe/Berlin
+	Tz TimeZone `json:"tz"`
+
+	// From A point in time, in Unix seconds; before 1970 it is negative.
+	//
+	// Example: 1690070400
+	From Moment `json:"from"`
+
+	// To A point in time, in Unix seconds; before 1970 it is negative.
+	//
+	// Example: 1690070400
+	To Moment `json:"to"`
+
+	// Count The number of events in the whole range.
+	//
+	// Example: 5
+	Count int64 `json:"count"`
+
+	// Points Every bucket that the range touches, the oldest first.
+	//
+	// Example: [{"count":5,"partial":false,"start":1690070400,"time":"2023-07-23T00:00:00Z"}]
+	Points []Point `json:"points"`
+
+	// Previous The same for the period before, as many buckets long.
+	//
+	// Example: {"count":7,"from":1689984000,"points":[{"count":7,"partial":false,"start":1689984000,"time":"2023-07-22T00:00:00Z"}],"to":1690070400}
+	Previous *PreviousPeriod `json:"previous,omitempty"`
+}
+
 // EventTypeStats How many events of a type there are.
 //
 // Example: {"count":15,"event_type":"login"}
@@ -325,6 +558,394 @@ type EventTypeStats struct {
 	// Example: 15
 	Count int64 `json:"count"`
 }
+
+// EventTypeStatsPage Event types and their counts.
+//
+// Example: {"event_types":[{"count":15,"event_type":"login"}]}
+type EventTypeStatsPage struct {
+	// EventTypes The most frequent first.
+	//
+	// Example: [{"count":15,"event_type":"login"}]
+	EventTypes []EventTypeStats `json:"event_types"`
+
+	// NextCursor Where the next page begins; absent on the last.
+	//
+	// Example: 15_login
+	NextCursor *string `json:"next_cursor,omitempty"`
+}
+
+// ExportFormat `ndjson`: one event per line as JSON; `csv`: with a header line, and the payload as JSON text.
+//
+// Example: ndjson
+type ExportFormat string
+
+// ruleExportFormat is what the contract demands of a value of type ExportFormat.
+var ruleExportFormat = binding.String{Enum: []string{"ndjson", "csv"}}
+
+// Field What of an event is meant: `event_type`, `user_id`, or a place in the payload: `payload.plan`, nested as
+// `payload.address.city`, the n-th item of an array from 0 as `payload.items[0]`. A name with dots, brackets or quotation
+// marks is written as a JSON string in brackets: `payload["a.b"]`.
+//
+// Example: payload.plan
+type Field = string
+
+// ruleField is what the contract demands of a value of type Field.
+var ruleField = binding.String{MinLength: 1, MaxLength: 512, Pattern: binding.MustPattern("^(event_type|user_id|payload(\\.[^.\\[\\]\"]+|\\[[0-9]{1,6}\\]|\\[\"([^\"\\\\]|\\\\.)+\"\\])+)$")}
+
+// FieldList Up to three fields.
+//
+// Example: ["payload.plan"]
+type FieldList []Field
+
+// ruleFieldList is what the contract demands of a value of type FieldList.
+var ruleFieldList = binding.Array{MaxItems: 3}
+
+// DecodeJSON reads a value of type FieldList and reports what breaks the contract to d.
+func (v *FieldList) DecodeJSON(d *binding.Decoder) {
+	if !d.BeginArray(&ruleFieldList) {
+		return
+	}
+	*v = FieldList{}
+	for d.NextItem() {
+		if value, ok := d.String(&ruleField); ok {
+			*v = append(*v, Field(value))
+		}
+	}
+}
+
+// Filter A condition on an event. `null` stands for a field that isn't there; one that is there and null is no different.
+//
+//   - `eq`, `neq`: equal to `value`, a string, number, boolean, or null; types are kept.
+//   - `in`, `not_in`: equal to one, or none, of the list `value`.
+//   - `exists`: there and not null; with the `value` false, the opposite.
+//   - `gt`, `gte`, `lt`, `lte`: compared with `value`, a number or a string; strings by their bytes. A field of another
+//     type never fits.
+//   - `contains`: a string that has the string `value` in it, or an array that has an item equal to `value`.
+//   - `starts_with`: a string that begins with the string `value`.
+//
+// Example: {"field":"payload.plan","op":"eq","value":"pro"}
+type Filter struct {
+	// Field What of an event is meant: `event_type`, `user_id`, or a place in the payload: `payload.plan`, nested as
+	// `payload.address.city`, the n-th item of an array from 0 as `payload.items[0]`. A name with dots, brackets or quotation
+	// marks is written as a JSON string in brackets: `payload["a.b"]`.
+	//
+	//
+	// Example: payload.plan
+	Field Field `json:"field"`
+
+	// Op How to compare.
+	//
+	// Example: eq
+	Op FilterOperator `json:"op"`
+
+	// Value What to compare with.
+	//
+	// Example: pro
+	Value binding.RawValue `json:"value,omitempty"`
+}
+
+// namesFilter are the members of Filter, in the order of their bits in seen.
+var namesFilter = []string{"field", "op", "value"}
+
+// ruleFilterField is what the contract demands of Filter.Field.
+var ruleFilterField = binding.String{MinLength: 1, MaxLength: 512, Pattern: binding.MustPattern("^(event_type|user_id|payload(\\.[^.\\[\\]\"]+|\\[[0-9]{1,6}\\]|\\[\"([^\"\\\\]|\\\\.)+\"\\])+)$")}
+
+// ruleFilterOp is what the contract demands of Filter.Op.
+var ruleFilterOp = binding.String{Enum: []string{"eq", "neq", "in", "not_in", "exists", "gt", "gte", "lt", "lte", "contains", "starts_with"}}
+
+// DecodeJSON reads a value of type Filter and reports what breaks the contract to d.
+func (v *Filter) DecodeJSON(d *binding.Decoder) {
+	if !d.BeginObject() {
+		return
+	}
+	const required = 0 | 1<<0 | 1<<1
+	var seen uint64
+	for {
+		name, more := d.NextMember()
+		if !more {
+			break
+		}
+		switch string(name) {
+
+		case "field":
+			if !d.Member(&seen, 1<<0, "field") {
+				continue
+			}
+			if value, ok := d.String(&ruleFilterField); ok {
+				v.Field = Field(value)
+			}
+
+		case "op":
+			if !d.Member(&seen, 1<<1, "op") {
+				continue
+			}
+			if value, ok := d.String(&ruleFilterOp); ok {
+				v.Op = FilterOperator(value)
+			}
+
+		case "value":
+			if !d.Member(&seen, 1<<2, "value") {
+				continue
+			}
+			if value, ok := d.Any(); ok {
+				v.Value = binding.RawValue(value)
+			}
+		default:
+			d.Unknown(name, namesFilter)
+		}
+	}
+	d.EndObject(seen, required, namesFilter)
+}
+
+// FilterList Conditions on an event.
+//
+// Example: [{"field":"payload.plan","op":"eq","value":"pro"}]
+type FilterList []Filter
+
+// ruleFilterList is what the contract demands of a value of type FilterList.
+var ruleFilterList = binding.Array{MaxItems: 20}
+
+// DecodeJSON reads a value of type FilterList and reports what breaks the contract to d.
+func (v *FilterList) DecodeJSON(d *binding.Decoder) {
+	if !d.BeginArray(&ruleFilterList) {
+		return
+	}
+	*v = FilterList{}
+	for d.NextItem() {
+		*v = append(*v, Filter{})
+		(*v)[len(*v)-1].DecodeJSON(d)
+	}
+}
+
+// FilterOperator How to compare.
+//
+// Example: eq
+type FilterOperator string
+
+// ruleFilterOperator is what the contract demands of a value of type FilterOperator.
+var ruleFilterOperator = binding.String{Enum: []string{"eq", "neq", "in", "not_in", "exists", "gt", "gte", "lt", "lte", "contains", "starts_with"}}
+
+// Funnel A question about a way that users go.
+//
+// Example: {"from":1689976800,"steps":[{"event_type":"signup"},{"event_type":"purchase"}],"to":1690581600,"window":86400}
+type Funnel struct {
+	// From A point in time, in Unix seconds; up to the year 9998.
+	//
+	// Example: 1690070400
+	From Instant `json:"from"`
+
+	// GroupBy Up to three fields.
+	//
+	// Example: ["payload.plan"]
+	GroupBy *FieldList `json:"group_by,omitempty"`
+
+	// Limit How many groups to list at most, those with the most users at the first step; without it 100.
+	//
+	// Example: 10
+	Limit *int32 `json:"limit,omitempty"`
+
+	// Order `loose`: other events may happen between two steps; `strict`: none of the funnel's steps may.
+	//
+	// Example: loose
+	Order *StepOrder `json:"order,omitempty"`
+
+	// Steps Two to ten steps.
+	//
+	// Example: [{"event_type":"signup"},{"event_type":"purchase"}]
+	Steps StepList `json:"steps"`
+
+	// To A point in time, in Unix seconds; up to the year 9998.
+	//
+	// Example: 1690070400
+	To Instant `json:"to"`
+
+	// Window How many seconds after the first step the last may be taken.
+	//
+	// Example: 86400
+	Window int64 `json:"window"`
+}
+
+// namesFunnel are the members of Funnel, in the order of their bits in seen.
+var namesFunnel = []string{"from", "group_by", "limit", "order", "steps", "to", "window"}
+
+// ruleFunnelFrom is what the contract demands of Funnel.From.
+var ruleFunnelFrom = binding.Integer{Min: 0, Max: 2.533707648e+11}
+
+// ruleFunnelLimit is what the contract demands of Funnel.Limit.
+var ruleFunnelLimit = binding.Integer{Min: 1, Max: 1000}
+
+// ruleFunnelOrder is what the contract demands of Funnel.Order.
+var ruleFunnelOrder = binding.String{Enum: []string{"loose", "strict"}}
+
+// ruleFunnelTo is what the contract demands of Funnel.To.
+var ruleFunnelTo = binding.Integer{Min: 0, Max: 2.533707648e+11}
+
+// ruleFunnelWindow is what the contract demands of Funnel.Window.
+var ruleFunnelWindow = binding.Integer{Min: 0, Max: 3.1536e+08}
+
+// DecodeJSON reads a value of type Funnel and reports what breaks the contract to d.
+func (v *Funnel) DecodeJSON(d *binding.Decoder) {
+	if !d.BeginObject() {
+		return
+	}
+	const required = 0 | 1<<0 | 1<<4 | 1<<5 | 1<<6
+	var seen uint64
+	for {
+		name, more := d.NextMember()
+		if !more {
+			break
+		}
+		switch string(name) {
+
+		case "from":
+			if !d.Member(&seen, 1<<0, "from") {
+				continue
+			}
+			if value, ok := d.Int64(&ruleFunnelFrom); ok {
+				v.From = Instant(value)
+			}
+
+		case "group_by":
+			if !d.Member(&seen, 1<<1, "group_by") {
+				continue
+			}
+			{
+				var value FieldList
+				value.DecodeJSON(d)
+				typed := FieldList(value)
+				v.GroupBy = &typed
+			}
+
+		case "limit":
+			if !d.Member(&seen, 1<<2, "limit") {
+				continue
+			}
+			if value, ok := d.Int64(&ruleFunnelLimit); ok {
+				typed := int32(value)
+				v.Limit = &typed
+			}
+
+		case "order":
+			if !d.Member(&seen, 1<<3, "order") {
+				continue
+			}
+			if value, ok := d.String(&ruleFunnelOrder); ok {
+				typed := StepOrder(value)
+				v.Order = &typed
+			}
+
+		case "steps":
+			if !d.Member(&seen, 1<<4, "steps") {
+				continue
+			}
+			{
+				var value StepList
+				value.DecodeJSON(d)
+				v.Steps = StepList(value)
+			}
+
+		case "to":
+			if !d.Member(&seen, 1<<5, "to") {
+				continue
+			}
+			if value, ok := d.Int64(&ruleFunnelTo); ok {
+				v.To = Instant(value)
+			}
+
+		case "window":
+			if !d.Member(&seen, 1<<6, "window") {
+				continue
+			}
+			if value, ok := d.Int64(&ruleFunnelWindow); ok {
+				v.Window = int64(value)
+			}
+		default:
+			d.Unknown(name, namesFunnel)
+		}
+	}
+	d.EndObject(seen, required, namesFunnel)
+}
+
+// FunnelGroup The funnel of one group.
+//
+// Example: {"key":["pro"],"steps":[{"conversion":1,"median_seconds":null,"users":20}]}
+type FunnelGroup struct {
+	// Key The value of each field of `group_by`, as it stands in the payload; null when there is none.
+	//
+	// Example: ["pro"]
+	Key GroupKey `json:"key"`
+
+	// Steps One entry for each step.
+	//
+	// Example: [{"conversion":1,"median_seconds":null,"users":200}]
+	Steps FunnelStepList `json:"steps"`
+}
+
+// FunnelResult The users at each step.
+//
+// Example: {"steps":[{"conversion":1,"median_seconds":null,"users":200},{"conversion":0.25,"median_seconds":41,"users":50}]}
+type FunnelResult struct {
+	// Steps One entry for each step.
+	//
+	// Example: [{"conversion":1,"median_seconds":null,"users":200}]
+	Steps FunnelStepList `json:"steps"`
+
+	// Groups With `group_by`, the same for each group. A user belongs to that of their first step.
+	//
+	// Example: [{"key":["pro"],"steps":[{"conversion":1,"median_seconds":null,"users":20},{"conversion":0.25,"median_seconds":41,"users":5}]}]
+	Groups *[]FunnelGroup `json:"groups,omitempty"`
+}
+
+// FunnelStep The users who took a step.
+//
+// Example: {"conversion":0.25,"median_seconds":41,"users":50}
+type FunnelStep struct {
+	// Users How many users took it.
+	//
+	// Example: 50
+	Users int64 `json:"users"`
+
+	// Conversion Their share of the users who took the first step; 0 when nobody did.
+	//
+	// Example: 0.25
+	Conversion float64 `json:"conversion"`
+
+	// MedianSeconds The median time since the step before, in seconds, of those who took this one (nearest rank); null for the first step, and when nobody took it.
+	//
+	//
+	// Example: 41
+	MedianSeconds *int64 `json:"median_seconds"`
+}
+
+// FunnelStepList One entry for each step.
+//
+// Example: [{"conversion":1,"median_seconds":null,"users":200}]
+type FunnelStepList = []FunnelStep
+
+// Group The events that are alike in what was grouped by.
+//
+// Example: {"key":["pro"],"value":12}
+type Group struct {
+	// Key The value of each field of `group_by`, as it stands in the payload; null when there is none.
+	//
+	// Example: ["pro"]
+	Key GroupKey `json:"key"`
+
+	// Value The number over the whole range; null when there is none, as the mean of nothing. It may have more digits than a double can hold.
+	//
+	// Example: 12
+	Value *Number `json:"value"`
+
+	// Values With an `interval`, the number of each bucket.
+	//
+	// Example: [12,0]
+	Values *NumberList `json:"values,omitempty"`
+}
+
+// GroupKey The value of each field of `group_by`, as it stands in the payload; null when there is none.
+//
+// Example: ["pro"]
+type GroupKey = []*binding.RawValue
 
 // Health What works.
 //
@@ -414,6 +1035,22 @@ type IndexLinks struct {
 	Problems string `json:"problems"`
 }
 
+// Instant A point in time, in Unix seconds; up to the year 9998.
+//
+// Example: 1690070400
+type Instant = int64
+
+// ruleInstant is what the contract demands of a value of type Instant.
+var ruleInstant = binding.Integer{Min: 0, Max: 2.533707648e+11}
+
+// Interval The length of a bucket. Days, weeks (from Monday) and months are those of the calendar of a time zone.
+//
+// Example: day
+type Interval string
+
+// ruleInterval is what the contract demands of a value of type Interval.
+var ruleInterval = binding.String{Enum: []string{"minute", "hour", "day", "week", "month"}}
+
 // Limits Bounds on what may be sent.
 //
 // Example: {"max_batch_bytes":8388608,"max_batch_events":5000,"max_event_bytes":131072,"max_future_skew_seconds":3600,"max_payload_bytes":65536,"requests_per_minute":1500}
@@ -447,6 +1084,125 @@ type Limits struct {
 	//
 	// Example: 1500
 	RequestsPerMinute int32 `json:"requests_per_minute"`
+}
+
+// LocalTime The start in the time zone of the question (RFC 3339).
+//
+// Example: 2023-07-23T00:00:00Z
+type LocalTime = time.Time
+
+// Match How many of the filters have to fit: `all`, or `any`, at least one.
+//
+// Example: all
+type Match string
+
+// ruleMatch is what the contract demands of a value of type Match.
+var ruleMatch = binding.String{Enum: []string{"all", "any"}}
+
+// Metric What to work out. `count` counts events and `unique_users` users; the others need `value`: sum, mean, least and greatest number, and
+// percentiles.
+//
+// Example: count
+type Metric string
+
+// ruleMetric is what the contract demands of a value of type Metric.
+var ruleMetric = binding.String{Enum: []string{"count", "unique_users", "sum", "avg", "min", "max", "p50", "p90", "p95", "p99"}}
+
+// Moment A point in time, in Unix seconds; before 1970 it is negative.
+//
+// Example: 1690070400
+type Moment = int64
+
+// ruleMoment is what the contract demands of a value of type Moment.
+var ruleMoment = binding.Integer{Min: math.MinInt64, Max: math.MaxInt64}
+
+// Number The number over the whole range; null when there is none, as the mean of nothing. It may have more digits than a double can hold.
+//
+// Example: 12
+type Number = json.Number
+
+// NumberList With an `interval`, the number of each bucket.
+//
+// Example: [12,0]
+type NumberList = []*Number
+
+// Order The order of groups: by their number, or by their key. Groups of equal number follow in the order of their keys: null, false, true,
+// numbers, strings by their bytes, arrays, objects. Groups without a number come last.
+//
+// Example: value_desc
+type Order string
+
+// ruleOrder is what the contract demands of a value of type Order.
+var ruleOrder = binding.String{Enum: []string{"value_desc", "value_asc", "key_asc", "key_desc"}}
+
+// OtherGroups All groups beyond the limit, together. Absent when there are none.
+//
+// Example: {"groups":3,"value":7}
+type OtherGroups struct {
+	// Groups How many groups they are.
+	//
+	// Example: 3
+	Groups int64 `json:"groups"`
+
+	// Value The number over the whole range; null when there is none, as the mean of nothing. It may have more digits than a double can hold.
+	//
+	// Example: 12
+	Value *Number `json:"value"`
+
+	// Values With an `interval`, the number of each bucket.
+	//
+	// Example: [12,0]
+	Values *NumberList `json:"values,omitempty"`
+}
+
+// Point A bucket of time and how many events fell into it.
+//
+// Example: {"count":5,"partial":false,"start":1690070400,"time":"2023-07-23T00:00:00Z"}
+type Point struct {
+	// Start A point in time, in Unix seconds; before 1970 it is negative.
+	//
+	// Example: 1690070400
+	Start Moment `json:"start"`
+
+	// Time The start in the time zone of the question (RFC 3339).
+	//
+	// Example: 2023-07-23T00:00:00Z
+	Time LocalTime `json:"time"`
+
+	// Count The number of events.
+	//
+	// Example: 5
+	Count int64 `json:"count"`
+
+	// Partial Whether the count is not that of the whole bucket, because it isn't over yet or the range cuts it.
+	//
+	// Example: false
+	Partial bool `json:"partial"`
+}
+
+// PreviousPeriod The same for the period before, as many buckets long.
+//
+// Example: {"count":7,"from":1689984000,"points":[{"count":7,"partial":false,"start":1689984000,"time":"2023-07-22T00:00:00Z"}],"to":1690070400}
+type PreviousPeriod struct {
+	// From A point in time, in Unix seconds; before 1970 it is negative.
+	//
+	// Example: 1690070400
+	From Moment `json:"from"`
+
+	// To A point in time, in Unix seconds; before 1970 it is negative.
+	//
+	// Example: 1690070400
+	To Moment `json:"to"`
+
+	// Count The number of events in the period.
+	//
+	// Example: 7
+	Count int64 `json:"count"`
+
+	// Points Its buckets, one for each of the range's.
+	//
+	// Example: [{"count":7,"partial":false,"start":1689984000,"time":"2023-07-22T00:00:00Z"}]
+	Points []Point `json:"points"`
 }
 
 // Problem Why a request failed (RFC 9457).
@@ -493,7 +1249,7 @@ type Problem struct {
 type ProblemCode string
 
 // ruleProblemCode is what the contract demands of a value of type ProblemCode.
-var ruleProblemCode = binding.String{Enum: []string{"invalid_json", "invalid_encoding", "not_found", "method_not_allowed", "request_timeout", "content_too_large", "unsupported_media_type", "validation_failed", "rate_limited", "internal", "overloaded", "unavailable"}}
+var ruleProblemCode = binding.String{Enum: []string{"invalid_json", "invalid_encoding", "not_found", "method_not_allowed", "request_timeout", "content_too_large", "unsupported_media_type", "validation_failed", "query_too_expensive", "rate_limited", "internal", "overloaded", "unavailable"}}
 
 // ProblemKind A kind of problem, explained.
 //
@@ -537,6 +1293,305 @@ type ProblemKindList struct {
 	Problems []ProblemKind `json:"problems"`
 }
 
+// Query A question about events.
+//
+// Example: {"from":1690000000,"group_by":["payload.plan"],"metric":"count","to":1690003600}
+type Query struct {
+	// EventTypes Event types; empty means all.
+	//
+	// Example: ["login","logout"]
+	EventTypes *EventTypeList `json:"event_types,omitempty"`
+
+	// Filters Conditions on an event.
+	//
+	// Example: [{"field":"payload.plan","op":"eq","value":"pro"}]
+	Filters *FilterList `json:"filters,omitempty"`
+
+	// From A point in time, in Unix seconds; up to the year 9998.
+	//
+	// Example: 1690070400
+	From Instant `json:"from"`
+
+	// GroupBy Up to three fields.
+	//
+	// Example: ["payload.plan"]
+	GroupBy *FieldList `json:"group_by,omitempty"`
+
+	// IncludeOther Whether the groups beyond `limit` are put together in `other`.
+	//
+	// Example: true
+	IncludeOther *bool `json:"include_other,omitempty"`
+
+	// Interval The length of a bucket. Days, weeks (from Monday) and months are those of the calendar of a time zone.
+	//
+	// Example: day
+	Interval *Interval `json:"interval,omitempty"`
+
+	// Limit How many groups to list at most; without it 100.
+	//
+	// Example: 10
+	Limit *int32 `json:"limit,omitempty"`
+
+	// Match How many of the filters have to fit: `all`, or `any`, at least one.
+	//
+	// Example: all
+	Match *Match `json:"match,omitempty"`
+
+	// Metric What to work out. `count` counts events and `unique_users` users; the others need `value`: sum, mean, least and greatest number, and
+	// percentiles.
+	//
+	//
+	// Example: count
+	Metric Metric `json:"metric"`
+
+	// Order The order of groups: by their number, or by their key. Groups of equal number follow in the order of their keys: null, false, true,
+	// numbers, strings by their bytes, arrays, objects. Groups without a number come last.
+	//
+	//
+	// Example: value_desc
+	Order *Order `json:"order,omitempty"`
+
+	// To A point in time, in Unix seconds; up to the year 9998.
+	//
+	// Example: 1690070400
+	To Instant `json:"to"`
+
+	// Tz A name of the IANA time zone database.
+	//
+	// Example: Europe/Berlin
+	Tz *TimeZone `json:"tz,omitempty"`
+
+	// Value What of an event is meant: `event_type`, `user_id`, or a place in the payload: `payload.plan`, nested as
+	// `payload.address.city`, the n-th item of an array from 0 as `payload.items[0]`. A name with dots, brackets or quotation
+	// marks is written as a JSON string in brackets: `payload["a.b"]`.
+	//
+	//
+	// Example: payload.plan
+	Value *Field `json:"value,omitempty"`
+}
+
+// namesQuery are the members of Query, in the order of their bits in seen.
+var namesQuery = []string{"event_types", "filters", "from", "group_by", "include_other", "interval", "limit", "match", "metric", "order", "to", "tz", "value"}
+
+// ruleQueryFrom is what the contract demands of Query.From.
+var ruleQueryFrom = binding.Integer{Min: 0, Max: 2.533707648e+11}
+
+// ruleQueryInterval is what the contract demands of Query.Interval.
+var ruleQueryInterval = binding.String{Enum: []string{"minute", "hour", "day", "week", "month"}}
+
+// ruleQueryLimit is what the contract demands of Query.Limit.
+var ruleQueryLimit = binding.Integer{Min: 1, Max: 1000}
+
+// ruleQueryMatch is what the contract demands of Query.Match.
+var ruleQueryMatch = binding.String{Enum: []string{"all", "any"}}
+
+// ruleQueryMetric is what the contract demands of Query.Metric.
+var ruleQueryMetric = binding.String{Enum: []string{"count", "unique_users", "sum", "avg", "min", "max", "p50", "p90", "p95", "p99"}}
+
+// ruleQueryOrder is what the contract demands of Query.Order.
+var ruleQueryOrder = binding.String{Enum: []string{"value_desc", "value_asc", "key_asc", "key_desc"}}
+
+// ruleQueryTo is what the contract demands of Query.To.
+var ruleQueryTo = binding.Integer{Min: 0, Max: 2.533707648e+11}
+
+// ruleQueryTz is what the contract demands of Query.Tz.
+var ruleQueryTz = binding.String{MinLength: 1, MaxLength: 64, Pattern: binding.MustPattern("^[A-Za-z0-9_+./-]+$")}
+
+// ruleQueryValue is what the contract demands of Query.Value.
+var ruleQueryValue = binding.String{MinLength: 1, MaxLength: 512, Pattern: binding.MustPattern("^(event_type|user_id|payload(\\.[^.\\[\\]\"]+|\\[[0-9]{1,6}\\]|\\[\"([^\"\\\\]|\\\\.)+\"\\])+)$")}
+
+// DecodeJSON reads a value of type Query and reports what breaks the contract to d.
+func (v *Query) DecodeJSON(d *binding.Decoder) {
+	if !d.BeginObject() {
+		return
+	}
+	const required = 0 | 1<<2 | 1<<8 | 1<<10
+	var seen uint64
+	for {
+		name, more := d.NextMember()
+		if !more {
+			break
+		}
+		switch string(name) {
+
+		case "event_types":
+			if !d.Member(&seen, 1<<0, "event_types") {
+				continue
+			}
+			{
+				var value EventTypeList
+				value.DecodeJSON(d)
+				typed := EventTypeList(value)
+				v.EventTypes = &typed
+			}
+
+		case "filters":
+			if !d.Member(&seen, 1<<1, "filters") {
+				continue
+			}
+			{
+				var value FilterList
+				value.DecodeJSON(d)
+				typed := FilterList(value)
+				v.Filters = &typed
+			}
+
+		case "from":
+			if !d.Member(&seen, 1<<2, "from") {
+				continue
+			}
+			if value, ok := d.Int64(&ruleQueryFrom); ok {
+				v.From = Instant(value)
+			}
+
+		case "group_by":
+			if !d.Member(&seen, 1<<3, "group_by") {
+				continue
+			}
+			{
+				var value FieldList
+				value.DecodeJSON(d)
+				typed := FieldList(value)
+				v.GroupBy = &typed
+			}
+
+		case "include_other":
+			if !d.Member(&seen, 1<<4, "include_other") {
+				continue
+			}
+			if value, ok := d.Bool(); ok {
+				typed := bool(value)
+				v.IncludeOther = &typed
+			}
+
+		case "interval":
+			if !d.Member(&seen, 1<<5, "interval") {
+				continue
+			}
+			if value, ok := d.String(&ruleQueryInterval); ok {
+				typed := Interval(value)
+				v.Interval = &typed
+			}
+
+		case "limit":
+			if !d.Member(&seen, 1<<6, "limit") {
+				continue
+			}
+			if value, ok := d.Int64(&ruleQueryLimit); ok {
+				typed := int32(value)
+				v.Limit = &typed
+			}
+
+		case "match":
+			if !d.Member(&seen, 1<<7, "match") {
+				continue
+			}
+			if value, ok := d.String(&ruleQueryMatch); ok {
+				typed := Match(value)
+				v.Match = &typed
+			}
+
+		case "metric":
+			if !d.Member(&seen, 1<<8, "metric") {
+				continue
+			}
+			if value, ok := d.String(&ruleQueryMetric); ok {
+				v.Metric = Metric(value)
+			}
+
+		case "order":
+			if !d.Member(&seen, 1<<9, "order") {
+				continue
+			}
+			if value, ok := d.String(&ruleQueryOrder); ok {
+				typed := Order(value)
+				v.Order = &typed
+			}
+
+		case "to":
+			if !d.Member(&seen, 1<<10, "to") {
+				continue
+			}
+			if value, ok := d.Int64(&ruleQueryTo); ok {
+				v.To = Instant(value)
+			}
+
+		case "tz":
+			if !d.Member(&seen, 1<<11, "tz") {
+				continue
+			}
+			if value, ok := d.String(&ruleQueryTz); ok {
+				typed := TimeZone(value)
+				v.Tz = &typed
+			}
+
+		case "value":
+			if !d.Member(&seen, 1<<12, "value") {
+				continue
+			}
+			if value, ok := d.String(&ruleQueryValue); ok {
+				typed := Field(value)
+				v.Value = &typed
+			}
+		default:
+			d.Unknown(name, namesQuery)
+		}
+	}
+	d.EndObject(seen, required, namesQuery)
+}
+
+// QueryResult The answer to a question.
+//
+// Example: {"from":1690000000,"group_by":["payload.plan"],"groups":[{"key":["pro"],"value":12}],"metric":"count","to":1690003600}
+type QueryResult struct {
+	// Metric What to work out. `count` counts events and `unique_users` users; the others need `value`: sum, mean, least and greatest number, and
+	// percentiles.
+	//
+	//
+	// Example: count
+	Metric Metric `json:"metric"`
+
+	// From A point in time, in Unix seconds; up to the year 9998.
+	//
+	// Example: 1690070400
+	From Instant `json:"from"`
+
+	// To A point in time, in Unix seconds; up to the year 9998.
+	//
+	// Example: 1690070400
+	To Instant `json:"to"`
+
+	// Interval The length of a bucket. Days, weeks (from Monday) and months are those of the calendar of a time zone.
+	//
+	// Example: day
+	Interval *Interval `json:"interval,omitempty"`
+
+	// Tz A name of the IANA time zone database.
+	//
+	// Example: Europe/Berlin
+	Tz *TimeZone `json:"tz,omitempty"`
+
+	// GroupBy Up to three fields.
+	//
+	// Example: ["payload.plan"]
+	GroupBy FieldList `json:"group_by"`
+
+	// Buckets With an `interval`, every bucket that the range touches, the oldest first.
+	//
+	// Example: [{"partial":false,"start":1690070400,"time":"2023-07-23T00:00:00Z"}]
+	Buckets *[]Bucket `json:"buckets,omitempty"`
+
+	// Groups The groups, in the order asked for. Without `group_by` there is one, with an empty key.
+	//
+	// Example: [{"key":["pro"],"value":12}]
+	Groups []Group `json:"groups"`
+
+	// Other All groups beyond the limit, together. Absent when there are none.
+	//
+	// Example: {"groups":3,"value":7}
+	Other *OtherGroups `json:"other,omitempty"`
+}
+
 // Receipt The event was taken.
 //
 // Example: {"status":"received"}
@@ -555,6 +1610,314 @@ type ReceiptStatus string
 // ruleReceiptStatus is what the contract demands of a value of type ReceiptStatus.
 var ruleReceiptStatus = binding.String{Enum: []string{"received"}}
 
+// Retention A question about who comes back.
+//
+// Example: {"first":{"event_type":"signup"},"from":1688342400,"interval":"week","returning":{"event_type":"login"},"to":1690761600}
+type Retention struct {
+	// First A kind of event.
+	//
+	// Example: {"event_type":"purchase"}
+	First Step `json:"first"`
+
+	// From A point in time, in Unix seconds; up to the year 9998.
+	//
+	// Example: 1690070400
+	From Instant `json:"from"`
+
+	// Interval The length of a period.
+	//
+	// Example: week
+	Interval CohortInterval `json:"interval"`
+
+	// Periods How many periods to follow a cohort, its own included; without it 12.
+	//
+	// Example: 12
+	Periods *int32 `json:"periods,omitempty"`
+
+	// Returning A kind of event.
+	//
+	// Example: {"event_type":"purchase"}
+	Returning Step `json:"returning"`
+
+	// To A point in time, in Unix seconds; up to the year 9998.
+	//
+	// Example: 1690070400
+	To Instant `json:"to"`
+
+	// Tz A name of the IANA time zone database.
+	//
+	// Example: Europe/Berlin
+	Tz *TimeZone `json:"tz,omitempty"`
+}
+
+// namesRetention are the members of Retention, in the order of their bits in seen.
+var namesRetention = []string{"first", "from", "interval", "periods", "returning", "to", "tz"}
+
+// ruleRetentionFrom is what the contract demands of Retention.From.
+var ruleRetentionFrom = binding.Integer{Min: 0, Max: 2.533707648e+11}
+
+// ruleRetentionInterval is what the contract demands of Retention.Interval.
+var ruleRetentionInterval = binding.String{Enum: []string{"day", "week", "month"}}
+
+// ruleRetentionPeriods is what the contract demands of Retention.Periods.
+var ruleRetentionPeriods = binding.Integer{Min: 1, Max: 100}
+
+// ruleRetentionTo is what the contract demands of Retention.To.
+var ruleRetentionTo = binding.Integer{Min: 0, Max: 2.533707648e+11}
+
+// ruleRetentionTz is what the contract demands of Retention.Tz.
+var ruleRetentionTz = binding.String{MinLength: 1, MaxLength: 64, Pattern: binding.MustPattern("^[A-Za-z0-9_+./-]+$")}
+
+// DecodeJSON reads a value of type Retention and reports what breaks the contract to d.
+func (v *Retention) DecodeJSON(d *binding.Decoder) {
+	if !d.BeginObject() {
+		return
+	}
+	const required = 0 | 1<<0 | 1<<1 | 1<<2 | 1<<4 | 1<<5
+	var seen uint64
+	for {
+		name, more := d.NextMember()
+		if !more {
+			break
+		}
+		switch string(name) {
+
+		case "first":
+			if !d.Member(&seen, 1<<0, "first") {
+				continue
+			}
+			{
+				var value Step
+				value.DecodeJSON(d)
+				v.First = Step(value)
+			}
+
+		case "from":
+			if !d.Member(&seen, 1<<1, "from") {
+				continue
+			}
+			if value, ok := d.Int64(&ruleRetentionFrom); ok {
+				v.From = Instant(value)
+			}
+
+		case "interval":
+			if !d.Member(&seen, 1<<2, "interval") {
+				continue
+			}
+			if value, ok := d.String(&ruleRetentionInterval); ok {
+				v.Interval = CohortInterval(value)
+			}
+
+		case "periods":
+			if !d.Member(&seen, 1<<3, "periods") {
+				continue
+			}
+			if value, ok := d.Int64(&ruleRetentionPeriods); ok {
+				typed := int32(value)
+				v.Periods = &typed
+			}
+
+		case "returning":
+			if !d.Member(&seen, 1<<4, "returning") {
+				continue
+			}
+			{
+				var value Step
+				value.DecodeJSON(d)
+				v.Returning = Step(value)
+			}
+
+		case "to":
+			if !d.Member(&seen, 1<<5, "to") {
+				continue
+			}
+			if value, ok := d.Int64(&ruleRetentionTo); ok {
+				v.To = Instant(value)
+			}
+
+		case "tz":
+			if !d.Member(&seen, 1<<6, "tz") {
+				continue
+			}
+			if value, ok := d.String(&ruleRetentionTz); ok {
+				typed := TimeZone(value)
+				v.Tz = &typed
+			}
+		default:
+			d.Unknown(name, namesRetention)
+		}
+	}
+	d.EndObject(seen, required, namesRetention)
+}
+
+// RetentionResult Who came back.
+//
+// Example: {"cohorts":[{"returned":[10,20],"shares":[0.25,0.5],"start":1688342400,"time":"2023-07-03T00:00:00Z","users":40}],"interval":"week","tz":"UTC"}
+type RetentionResult struct {
+	// Interval The length of a period.
+	//
+	// Example: week
+	Interval CohortInterval `json:"interval"`
+
+	// Tz A name of the IANA time zone database.
+	//
+	// Example: Europe/Berlin
+	Tz TimeZone `json:"tz"`
+
+	// Cohorts One for each period that the range touches, the oldest first.
+	//
+	// Example: [{"returned":[10,20],"shares":[0.25,0.5],"start":1688342400,"time":"2023-07-03T00:00:00Z","users":40}]
+	Cohorts []Cohort `json:"cohorts"`
+}
+
+// Step A kind of event.
+//
+// Example: {"event_type":"purchase"}
+type Step struct {
+	// EventType What kind of event: a letter or digit, then letters, digits and `_ . : -`.
+	//
+	//
+	// Example: purchase
+	EventType EventType `json:"event_type"`
+
+	// Filters Conditions on an event.
+	//
+	// Example: [{"field":"payload.plan","op":"eq","value":"pro"}]
+	Filters *FilterList `json:"filters,omitempty"`
+
+	// Match How many of the filters have to fit: `all`, or `any`, at least one.
+	//
+	// Example: all
+	Match *Match `json:"match,omitempty"`
+}
+
+// namesStep are the members of Step, in the order of their bits in seen.
+var namesStep = []string{"event_type", "filters", "match"}
+
+// ruleStepEventType is what the contract demands of Step.EventType.
+var ruleStepEventType = binding.String{MinLength: 1, MaxLength: 128, Pattern: binding.MustPattern("^[A-Za-z0-9][A-Za-z0-9_.:-]*$")}
+
+// ruleStepMatch is what the contract demands of Step.Match.
+var ruleStepMatch = binding.String{Enum: []string{"all", "any"}}
+
+// DecodeJSON reads a value of type Step and reports what breaks the contract to d.
+func (v *Step) DecodeJSON(d *binding.Decoder) {
+	if !d.BeginObject() {
+		return
+	}
+	const required = 0 | 1<<0
+	var seen uint64
+	for {
+		name, more := d.NextMember()
+		if !more {
+			break
+		}
+		switch string(name) {
+
+		case "event_type":
+			if !d.Member(&seen, 1<<0, "event_type") {
+				continue
+			}
+			if value, ok := d.String(&ruleStepEventType); ok {
+				v.EventType = EventType(value)
+			}
+
+		case "filters":
+			if !d.Member(&seen, 1<<1, "filters") {
+				continue
+			}
+			{
+				var value FilterList
+				value.DecodeJSON(d)
+				typed := FilterList(value)
+				v.Filters = &typed
+			}
+
+		case "match":
+			if !d.Member(&seen, 1<<2, "match") {
+				continue
+			}
+			if value, ok := d.String(&ruleStepMatch); ok {
+				typed := Match(value)
+				v.Match = &typed
+			}
+		default:
+			d.Unknown(name, namesStep)
+		}
+	}
+	d.EndObject(seen, required, namesStep)
+}
+
+// StepList Two to ten steps.
+//
+// Example: [{"event_type":"signup"},{"event_type":"purchase"}]
+type StepList []Step
+
+// ruleStepList is what the contract demands of a value of type StepList.
+var ruleStepList = binding.Array{MinItems: 2, MaxItems: 10}
+
+// DecodeJSON reads a value of type StepList and reports what breaks the contract to d.
+func (v *StepList) DecodeJSON(d *binding.Decoder) {
+	if !d.BeginArray(&ruleStepList) {
+		return
+	}
+	*v = StepList{}
+	for d.NextItem() {
+		*v = append(*v, Step{})
+		(*v)[len(*v)-1].DecodeJSON(d)
+	}
+}
+
+// StepOrder `loose`: other events may happen between two steps; `strict`: none of the funnel's steps may.
+//
+// Example: loose
+type StepOrder string
+
+// ruleStepOrder is what the contract demands of a value of type StepOrder.
+var ruleStepOrder = binding.String{Enum: []string{"loose", "strict"}}
+
+// StoredEvent An event as it is kept.
+//
+// Example: {"event_id":"01890a5d-ac96-774b-bcce-b302099a8057","event_type":"purchase","payload":{"item":"book"},"timestamp":1690000000,"user_id":123}
+type StoredEvent struct {
+	// UserID Who did it.
+	//
+	// Example: 123
+	UserID int64 `json:"user_id"`
+
+	// EventType What kind of event: a letter or digit, then letters, digits and `_ . : -`.
+	//
+	//
+	// Example: purchase
+	EventType EventType `json:"event_type"`
+
+	// Timestamp When, in Unix seconds.
+	//
+	// Example: 1690000000
+	Timestamp int64 `json:"timestamp"`
+
+	// EventID A UUID of any version in canonical form (36 characters, lower case), not the nil UUID.
+	// Together with `user_id` and `timestamp` it identifies the event. Without one
+	// the server makes a UUIDv7.
+	//
+	//
+	// Example: 01890a5d-ac96-774b-bcce-b302099a8057
+	EventID EventID `json:"event_id"`
+
+	// Payload Equal to what was sent; the order of names may differ. Absent when there was none.
+	//
+	// Example: {"item":"book"}
+	Payload binding.RawObject `json:"payload,omitempty"`
+}
+
+// TimeZone A name of the IANA time zone database.
+//
+// Example: Europe/Berlin
+type TimeZone = string
+
+// ruleTimeZone is what the contract demands of a value of type TimeZone.
+var ruleTimeZone = binding.String{MinLength: 1, MaxLength: 64, Pattern: binding.MustPattern("^[A-Za-z0-9_+./-]+$")}
+
 // Violation One value that breaks the contract.
 //
 // Example: {"code":"minimum","detail":"must be at least 1","pointer":"/user_id"}
@@ -567,8 +1930,8 @@ type Violation struct {
 	Pointer string `json:"pointer"`
 
 	// Code The stable name of a broken rule. New versions may add some. Named after the schema's keyword where there is one
-	// (`required`, `type`, `minimum`, `maximum`, `min_length`, `max_length`, `pattern`, `format`,
-	// `max_properties`, `min_items`); the others are:
+	// (`required`, `type`, `enum`, `minimum`, `maximum`, `min_length`, `max_length`, `pattern`, `format`,
+	// `max_properties`, `min_items`, `max_items`); the others are:
 	//
 	// * `unknown_field`: the schema has no such name; names are case-sensitive
 	// * `duplicate_field`: the same name twice in one object
@@ -580,6 +1943,11 @@ type Violation struct {
 	// * `number_out_of_range`: a number that can't be kept in full
 	// * `timestamp_in_future`: later than the clock allows
 	// * `timestamp_in_milliseconds`: looks like milliseconds; seconds are due
+	// * `duplicate_item`: the same item twice in one list
+	// * `not_applicable`: has no meaning beside the other values
+	// * `empty_range`: the end is before the beginning
+	// * `too_many_buckets`: the range has too many buckets of this interval
+	// * `unknown_time_zone`: no such time zone is known
 	// * `not_storable`: the database can't hold it, for a reason that no other code names
 	//
 	//
@@ -593,8 +1961,8 @@ type Violation struct {
 }
 
 // ViolationCode The stable name of a broken rule. New versions may add some. Named after the schema's keyword where there is one
-// (`required`, `type`, `minimum`, `maximum`, `min_length`, `max_length`, `pattern`, `format`,
-// `max_properties`, `min_items`); the others are:
+// (`required`, `type`, `enum`, `minimum`, `maximum`, `min_length`, `max_length`, `pattern`, `format`,
+// `max_properties`, `min_items`, `max_items`); the others are:
 //
 // * `unknown_field`: the schema has no such name; names are case-sensitive
 // * `duplicate_field`: the same name twice in one object
@@ -606,13 +1974,74 @@ type Violation struct {
 // * `number_out_of_range`: a number that can't be kept in full
 // * `timestamp_in_future`: later than the clock allows
 // * `timestamp_in_milliseconds`: looks like milliseconds; seconds are due
+// * `duplicate_item`: the same item twice in one list
+// * `not_applicable`: has no meaning beside the other values
+// * `empty_range`: the end is before the beginning
+// * `too_many_buckets`: the range has too many buckets of this interval
+// * `unknown_time_zone`: no such time zone is known
 // * `not_storable`: the database can't hold it, for a reason that no other code names
 //
 // Example: minimum
 type ViolationCode string
 
 // ruleViolationCode is what the contract demands of a value of type ViolationCode.
-var ruleViolationCode = binding.String{Enum: []string{"required", "type", "minimum", "maximum", "min_length", "max_length", "pattern", "format", "max_properties", "min_items", "unknown_field", "duplicate_field", "invalid_json", "too_large", "too_deep", "nul_character", "lone_surrogate", "number_out_of_range", "timestamp_in_future", "timestamp_in_milliseconds", "not_storable"}}
+var ruleViolationCode = binding.String{Enum: []string{"required", "type", "enum", "minimum", "maximum", "min_length", "max_length", "pattern", "format", "max_properties", "min_items", "max_items", "unknown_field", "duplicate_field", "invalid_json", "too_large", "too_deep", "nul_character", "lone_surrogate", "number_out_of_range", "timestamp_in_future", "timestamp_in_milliseconds", "duplicate_item", "not_applicable", "empty_range", "too_many_buckets", "unknown_time_zone", "not_storable"}}
+
+// Cursor defines model for Cursor.
+type Cursor = string
+
+// ruleCursor is what the contract demands of a value of type Cursor.
+var ruleCursor = binding.String{MinLength: 40, MaxLength: 80, Pattern: binding.MustPattern("^[0-9]{1,12}_[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}_[0-9]{1,19}$")}
+
+// EventTypeFilter What kind of event: a letter or digit, then letters, digits and `_ . : -`.
+//
+// Example: purchase
+type EventTypeFilter = EventType
+
+// ruleEventTypeFilter is what the contract demands of a value of type EventTypeFilter.
+var ruleEventTypeFilter = binding.String{MinLength: 1, MaxLength: 128, Pattern: binding.MustPattern("^[A-Za-z0-9][A-Za-z0-9_.:-]*$")}
+
+// FilterMatch How many of the filters have to fit: `all`, or `any`, at least one.
+//
+// Example: all
+type FilterMatch = Match
+
+// ruleFilterMatch is what the contract demands of a value of type FilterMatch.
+var ruleFilterMatch = binding.String{Enum: []string{"all", "any"}}
+
+// Filters defines model for Filters.
+type Filters = string
+
+// ruleFilters is what the contract demands of a value of type Filters.
+var ruleFilters = binding.String{MinLength: 2, MaxLength: 8192}
+
+// From A point in time, in Unix seconds; up to the year 9998.
+//
+// Example: 1690070400
+type From = Instant
+
+// ruleFrom is what the contract demands of a value of type From.
+var ruleFrom = binding.Integer{Min: 0, Max: 2.533707648e+11}
+
+// Limit defines model for Limit.
+type Limit = int32
+
+// ruleLimit is what the contract demands of a value of type Limit.
+var ruleLimit = binding.Integer{Min: 1, Max: 1000}
+
+// To A point in time, in Unix seconds; up to the year 9998.
+//
+// Example: 1690070400
+type To = Instant
+
+// ruleTo is what the contract demands of a value of type To.
+var ruleTo = binding.Integer{Min: 0, Max: 2.533707648e+11}
+
+// UserIDFilter defines model for UserIdFilter.
+type UserIDFilter = int64
+
+// ruleUserIDFilter is what the contract demands of a value of type UserIDFilter.
+var ruleUserIDFilter = binding.Integer{Min: 1, Max: math.MaxInt64}
 
 // BadRequest Why a request failed (RFC 9457).
 //
@@ -633,6 +2062,11 @@ type Internal = Problem
 //
 // Example: {"code":"validation_failed","detail":"1 value breaks the contract; see errors.","errors":[{"code":"minimum","detail":"must be at least 1","pointer":"/user_id"}],"status":422,"title":"The request breaks the contract","type":"/problems/validation_failed"}
 type Invalid = Problem
+
+// InvalidQuestion Why a request failed (RFC 9457).
+//
+// Example: {"code":"validation_failed","detail":"1 value breaks the contract; see errors.","errors":[{"code":"minimum","detail":"must be at least 1","pointer":"/user_id"}],"status":422,"title":"The request breaks the contract","type":"/problems/validation_failed"}
+type InvalidQuestion = Problem
 
 // MethodNotAllowed Why a request failed (RFC 9457).
 //
@@ -671,6 +2105,34 @@ type SendEventParams struct {
 	IdempotencyKey *openapi_types.UUID `json:"Idempotency-Key,omitempty"`
 }
 
+// ListEventsParams defines parameters for ListEvents.
+type ListEventsParams struct {
+	// EventType Only events of this type.
+	EventType *EventTypeFilter `form:"event_type,omitempty" json:"event_type,omitempty"`
+
+	// UserID Only events of this user.
+	UserID *UserIDFilter `form:"user_id,omitempty" json:"user_id,omitempty"`
+
+	// From The beginning of the range, in Unix seconds, included.
+	From *From `form:"from,omitempty" json:"from,omitempty"`
+
+	// To The end of the range, in Unix seconds, not included.
+	To *To `form:"to,omitempty" json:"to,omitempty"`
+
+	// Filters Only events that fit: a JSON array of filters, as `POST /query` takes them.
+	Filters *Filters `form:"filters,omitempty" json:"filters,omitempty"`
+
+	// Match How many of the filters have to fit: `all` (without it), or `any`.
+	Match *FilterMatch `form:"match,omitempty" json:"match,omitempty"`
+
+	// Limit How many to list at most; without it 100.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor Where to go on: the `next_cursor` of the page before, or the `timestamp`, `event_id` and `user_id` of the
+	// last event seen, joined by `_`.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
 // SendEventsParams defines parameters for SendEvents.
 type SendEventsParams struct {
 	// Verbose `true`: `results` lists every event, with the ids that the server made.
@@ -686,29 +2148,157 @@ type SendEventsParams struct {
 	IdempotencyKey *openapi_types.UUID `json:"Idempotency-Key,omitempty"`
 }
 
+// ExportEventsParams defines parameters for ExportEvents.
+type ExportEventsParams struct {
+	// Format What to send; without it `ndjson`.
+	Format *ExportFormat `form:"format,omitempty" json:"format,omitempty"`
+
+	// EventType Only events of this type.
+	EventType *EventTypeFilter `form:"event_type,omitempty" json:"event_type,omitempty"`
+
+	// UserID Only events of this user.
+	UserID *UserIDFilter `form:"user_id,omitempty" json:"user_id,omitempty"`
+
+	// From The beginning of the range, in Unix seconds, included.
+	From *From `form:"from,omitempty" json:"from,omitempty"`
+
+	// To The end of the range, in Unix seconds, not included.
+	To *To `form:"to,omitempty" json:"to,omitempty"`
+
+	// Filters Only events that fit: a JSON array of filters, as `POST /query` takes them.
+	Filters *Filters `form:"filters,omitempty" json:"filters,omitempty"`
+
+	// Match How many of the filters have to fit: `all` (without it), or `any`.
+	Match *FilterMatch `form:"match,omitempty" json:"match,omitempty"`
+
+	// Cursor Where to go on: the `next_cursor` of the page before, or the `timestamp`, `event_id` and `user_id` of the
+	// last event seen, joined by `_`.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// AcceptEncoding With `gzip` in it the answer is compressed.
+	AcceptEncoding *string `json:"Accept-Encoding,omitempty"`
+}
+
+// ListEventTypeStatsParams defines parameters for ListEventTypeStats.
+type ListEventTypeStatsParams struct {
+	// Prefix Only the types that begin so.
+	Prefix *string `form:"prefix,omitempty" json:"prefix,omitempty"`
+
+	// Limit How many to list at most; without it 100.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor Where to go on, the `next_cursor` of the page before.
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// GetEventTypeStatsParams defines parameters for GetEventTypeStats.
+type GetEventTypeStatsParams struct {
+	// From The beginning of the range, in Unix seconds, included.
+	From *From `form:"from,omitempty" json:"from,omitempty"`
+
+	// To The end of the range, in Unix seconds, not included.
+	To *To `form:"to,omitempty" json:"to,omitempty"`
+}
+
+// GetEventTypeSeriesParams defines parameters for GetEventTypeSeries.
+type GetEventTypeSeriesParams struct {
+	// Interval How long a bucket is; without it a day.
+	Interval *Interval `form:"interval,omitempty" json:"interval,omitempty"`
+
+	// Tz The time zone whose calendar the buckets follow; without it UTC.
+	Tz *TimeZone `form:"tz,omitempty" json:"tz,omitempty"`
+
+	// From The beginning of the range, in Unix seconds, included.
+	From *From `form:"from,omitempty" json:"from,omitempty"`
+
+	// To The end of the range, in Unix seconds, not included.
+	To *To `form:"to,omitempty" json:"to,omitempty"`
+
+	// Compare `previous`: the answer has the same number of buckets before the range, too, in `previous`.
+	Compare *Comparison `form:"compare,omitempty" json:"compare,omitempty"`
+}
+
+// ListUserEventsParams defines parameters for ListUserEvents.
+type ListUserEventsParams struct {
+	// EventType Only events of this type.
+	EventType *EventTypeFilter `form:"event_type,omitempty" json:"event_type,omitempty"`
+
+	// From The beginning of the range, in Unix seconds, included.
+	From *From `form:"from,omitempty" json:"from,omitempty"`
+
+	// To The end of the range, in Unix seconds, not included.
+	To *To `form:"to,omitempty" json:"to,omitempty"`
+
+	// Filters Only events that fit: a JSON array of filters, as `POST /query` takes them.
+	Filters *Filters `form:"filters,omitempty" json:"filters,omitempty"`
+
+	// Match How many of the filters have to fit: `all` (without it), or `any`.
+	Match *FilterMatch `form:"match,omitempty" json:"match,omitempty"`
+
+	// Limit How many to list at most; without it 100.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor Where to go on: the `next_cursor` of the page before, or the `timestamp`, `event_id` and `user_id` of the
+	// last event seen, joined by `_`.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
 // SendEventJSONRequestBody defines body for SendEvent for application/json ContentType.
 type SendEventJSONRequestBody = Event
+
+// QueryEventsJSONRequestBody defines body for QueryEvents for application/json ContentType.
+type QueryEventsJSONRequestBody = Query
+
+// QueryFunnelJSONRequestBody defines body for QueryFunnel for application/json ContentType.
+type QueryFunnelJSONRequestBody = Funnel
+
+// QueryRetentionJSONRequestBody defines body for QueryRetention for application/json ContentType.
+type QueryRetentionJSONRequestBody = Retention
 
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
 	// SendEvent Send one event
 	// (POST /event)
 	SendEvent(w http.ResponseWriter, r *http.Request, params SendEventParams)
+	// ListEvents The latest events
+	// (GET /events)
+	ListEvents(w http.ResponseWriter, r *http.Request, params ListEventsParams)
 	// SendEvents Send many events
 	// (POST /events)
 	SendEvents(w http.ResponseWriter, r *http.Request, params SendEventsParams)
+	// ExportEvents Download events
+	// (GET /events/export)
+	ExportEvents(w http.ResponseWriter, r *http.Request, params ExportEventsParams)
 	// GetLiveness Is the process alive?
 	// (GET /healthz)
 	GetLiveness(w http.ResponseWriter, r *http.Request)
 	// GetLimits How much may be sent at once
 	// (GET /limits)
 	GetLimits(w http.ResponseWriter, r *http.Request)
+	// QueryEvents Count, sum or rank by any property
+	// (POST /query)
+	QueryEvents(w http.ResponseWriter, r *http.Request)
+	// QueryFunnel How many users go all the way
+	// (POST /query/funnel)
+	QueryFunnel(w http.ResponseWriter, r *http.Request)
+	// QueryRetention How many users come back
+	// (POST /query/retention)
+	QueryRetention(w http.ResponseWriter, r *http.Request)
 	// GetReadiness Should it get traffic?
 	// (GET /readyz)
 	GetReadiness(w http.ResponseWriter, r *http.Request)
+	// ListEventTypeStats Count every event type
+	// (GET /stats)
+	ListEventTypeStats(w http.ResponseWriter, r *http.Request, params ListEventTypeStatsParams)
 	// GetEventTypeStats Count the events of a type
 	// (GET /stats/{event_type})
-	GetEventTypeStats(w http.ResponseWriter, r *http.Request, eventType EventType)
+	GetEventTypeStats(w http.ResponseWriter, r *http.Request, eventType EventType, params GetEventTypeStatsParams)
+	// GetEventTypeSeries Count the events of a type over time
+	// (GET /stats/{event_type}/series)
+	GetEventTypeSeries(w http.ResponseWriter, r *http.Request, eventType EventType, params GetEventTypeSeriesParams)
+	// ListUserEvents What a user did
+	// (GET /users/{user_id}/events)
+	ListUserEvents(w http.ResponseWriter, r *http.Request, userID int64, params ListUserEventsParams)
 }
 
 // ServerInterfaceWrapper turns requests into calls with typed parameters.
@@ -741,6 +2331,101 @@ func (siw *ServerInterfaceWrapper) SendEvent(w http.ResponseWriter, r *http.Requ
 	}
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.SendEvent(w, r, params)
+	}))
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+	handler.ServeHTTP(w, r)
+}
+
+// ruleListEventsEventType is what the contract demands of the parameter event_type.
+var ruleListEventsEventType = binding.String{MinLength: 1, MaxLength: 128, Pattern: binding.MustPattern("^[A-Za-z0-9][A-Za-z0-9_.:-]*$")}
+
+// ruleListEventsUserID is what the contract demands of the parameter user_id.
+var ruleListEventsUserID = binding.Integer{Min: 1, Max: math.MaxInt64}
+
+// ruleListEventsFrom is what the contract demands of the parameter from.
+var ruleListEventsFrom = binding.Integer{Min: 0, Max: 2.533707648e+11}
+
+// ruleListEventsTo is what the contract demands of the parameter to.
+var ruleListEventsTo = binding.Integer{Min: 0, Max: 2.533707648e+11}
+
+// ruleListEventsFilters is what the contract demands of the parameter filters.
+var ruleListEventsFilters = binding.String{MinLength: 2, MaxLength: 8192}
+
+// ruleListEventsMatch is what the contract demands of the parameter match.
+var ruleListEventsMatch = binding.String{Enum: []string{"all", "any"}}
+
+// ruleListEventsLimit is what the contract demands of the parameter limit.
+var ruleListEventsLimit = binding.Integer{Min: 1, Max: 1000}
+
+// ruleListEventsCursor is what the contract demands of the parameter cursor.
+var ruleListEventsCursor = binding.String{MinLength: 40, MaxLength: 80, Pattern: binding.MustPattern("^[0-9]{1,12}_[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}_[0-9]{1,19}$")}
+
+// ListEvents binds the operation's parameters.
+func (siw *ServerInterfaceWrapper) ListEvents(w http.ResponseWriter, r *http.Request) {
+	var bound binding.Params
+	var params ListEventsParams
+	query := bound.Query(r.URL.RawQuery)
+	if text, ok := bound.Once("query", "event_type", query["event_type"]); ok {
+		if value, ok := bound.String("query", "event_type", text, &ruleListEventsEventType); ok {
+			typed := EventTypeFilter(value)
+			params.EventType = &typed
+		}
+	}
+	if text, ok := bound.Once("query", "user_id", query["user_id"]); ok {
+		if value, ok := bound.Int64("query", "user_id", text, &ruleListEventsUserID); ok {
+			typed := UserIDFilter(value)
+			params.UserID = &typed
+		}
+	}
+	if text, ok := bound.Once("query", "from", query["from"]); ok {
+		if value, ok := bound.Int64("query", "from", text, &ruleListEventsFrom); ok {
+			typed := From(value)
+			params.From = &typed
+		}
+	}
+	if text, ok := bound.Once("query", "to", query["to"]); ok {
+		if value, ok := bound.Int64("query", "to", text, &ruleListEventsTo); ok {
+			typed := To(value)
+			params.To = &typed
+		}
+	}
+	if text, ok := bound.Once("query", "filters", query["filters"]); ok {
+		if value, ok := bound.String("query", "filters", text, &ruleListEventsFilters); ok {
+			typed := Filters(value)
+			params.Filters = &typed
+		}
+	}
+	if text, ok := bound.Once("query", "match", query["match"]); ok {
+		if value, ok := bound.String("query", "match", text, &ruleListEventsMatch); ok {
+			typed := FilterMatch(value)
+			params.Match = &typed
+		}
+	}
+	if text, ok := bound.Once("query", "limit", query["limit"]); ok {
+		if value, ok := bound.Int64("query", "limit", text, &ruleListEventsLimit); ok {
+			typed := Limit(value)
+			params.Limit = &typed
+		}
+	}
+	if text, ok := bound.Once("query", "cursor", query["cursor"]); ok {
+		if value, ok := bound.String("query", "cursor", text, &ruleListEventsCursor); ok {
+			typed := Cursor(value)
+			params.Cursor = &typed
+		}
+	}
+	bound.Known(query, "event_type", "user_id", "from", "to", "filters", "match", "limit", "cursor")
+	if err := bound.Err(); err != nil {
+		siw.ErrorHandlerFunc(w, r, err)
+		return
+	}
+	if len(siw.HandlerMiddlewares) == 0 {
+		siw.Handler.ListEvents(w, r, params)
+		return
+	}
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListEvents(w, r, params)
 	}))
 	for _, middleware := range siw.HandlerMiddlewares {
 		handler = middleware(handler)
@@ -789,6 +2474,110 @@ func (siw *ServerInterfaceWrapper) SendEvents(w http.ResponseWriter, r *http.Req
 	handler.ServeHTTP(w, r)
 }
 
+// ruleExportEventsFormat is what the contract demands of the parameter format.
+var ruleExportEventsFormat = binding.String{Enum: []string{"ndjson", "csv"}}
+
+// ruleExportEventsEventType is what the contract demands of the parameter event_type.
+var ruleExportEventsEventType = binding.String{MinLength: 1, MaxLength: 128, Pattern: binding.MustPattern("^[A-Za-z0-9][A-Za-z0-9_.:-]*$")}
+
+// ruleExportEventsUserID is what the contract demands of the parameter user_id.
+var ruleExportEventsUserID = binding.Integer{Min: 1, Max: math.MaxInt64}
+
+// ruleExportEventsFrom is what the contract demands of the parameter from.
+var ruleExportEventsFrom = binding.Integer{Min: 0, Max: 2.533707648e+11}
+
+// ruleExportEventsTo is what the contract demands of the parameter to.
+var ruleExportEventsTo = binding.Integer{Min: 0, Max: 2.533707648e+11}
+
+// ruleExportEventsFilters is what the contract demands of the parameter filters.
+var ruleExportEventsFilters = binding.String{MinLength: 2, MaxLength: 8192}
+
+// ruleExportEventsMatch is what the contract demands of the parameter match.
+var ruleExportEventsMatch = binding.String{Enum: []string{"all", "any"}}
+
+// ruleExportEventsCursor is what the contract demands of the parameter cursor.
+var ruleExportEventsCursor = binding.String{MinLength: 40, MaxLength: 80, Pattern: binding.MustPattern("^[0-9]{1,12}_[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}_[0-9]{1,19}$")}
+
+// ruleExportEventsAcceptEncoding is what the contract demands of the parameter Accept-Encoding.
+var ruleExportEventsAcceptEncoding = binding.String{}
+
+// ExportEvents binds the operation's parameters.
+func (siw *ServerInterfaceWrapper) ExportEvents(w http.ResponseWriter, r *http.Request) {
+	var bound binding.Params
+	var params ExportEventsParams
+	query := bound.Query(r.URL.RawQuery)
+	if text, ok := bound.Once("query", "format", query["format"]); ok {
+		if value, ok := bound.String("query", "format", text, &ruleExportEventsFormat); ok {
+			typed := ExportFormat(value)
+			params.Format = &typed
+		}
+	}
+	if text, ok := bound.Once("query", "event_type", query["event_type"]); ok {
+		if value, ok := bound.String("query", "event_type", text, &ruleExportEventsEventType); ok {
+			typed := EventTypeFilter(value)
+			params.EventType = &typed
+		}
+	}
+	if text, ok := bound.Once("query", "user_id", query["user_id"]); ok {
+		if value, ok := bound.Int64("query", "user_id", text, &ruleExportEventsUserID); ok {
+			typed := UserIDFilter(value)
+			params.UserID = &typed
+		}
+	}
+	if text, ok := bound.Once("query", "from", query["from"]); ok {
+		if value, ok := bound.Int64("query", "from", text, &ruleExportEventsFrom); ok {
+			typed := From(value)
+			params.From = &typed
+		}
+	}
+	if text, ok := bound.Once("query", "to", query["to"]); ok {
+		if value, ok := bound.Int64("query", "to", text, &ruleExportEventsTo); ok {
+			typed := To(value)
+			params.To = &typed
+		}
+	}
+	if text, ok := bound.Once("query", "filters", query["filters"]); ok {
+		if value, ok := bound.String("query", "filters", text, &ruleExportEventsFilters); ok {
+			typed := Filters(value)
+			params.Filters = &typed
+		}
+	}
+	if text, ok := bound.Once("query", "match", query["match"]); ok {
+		if value, ok := bound.String("query", "match", text, &ruleExportEventsMatch); ok {
+			typed := FilterMatch(value)
+			params.Match = &typed
+		}
+	}
+	if text, ok := bound.Once("query", "cursor", query["cursor"]); ok {
+		if value, ok := bound.String("query", "cursor", text, &ruleExportEventsCursor); ok {
+			typed := Cursor(value)
+			params.Cursor = &typed
+		}
+	}
+	if text, ok := bound.Once("header", "Accept-Encoding", r.Header[http.CanonicalHeaderKey("Accept-Encoding")]); ok {
+		if value, ok := bound.String("header", "Accept-Encoding", text, &ruleExportEventsAcceptEncoding); ok {
+			typed := string(value)
+			params.AcceptEncoding = &typed
+		}
+	}
+	bound.Known(query, "format", "event_type", "user_id", "from", "to", "filters", "match", "cursor")
+	if err := bound.Err(); err != nil {
+		siw.ErrorHandlerFunc(w, r, err)
+		return
+	}
+	if len(siw.HandlerMiddlewares) == 0 {
+		siw.Handler.ExportEvents(w, r, params)
+		return
+	}
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ExportEvents(w, r, params)
+	}))
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+	handler.ServeHTTP(w, r)
+}
+
 // GetLiveness binds the operation's parameters.
 func (siw *ServerInterfaceWrapper) GetLiveness(w http.ResponseWriter, r *http.Request) {
 	if len(siw.HandlerMiddlewares) == 0 {
@@ -819,6 +2608,51 @@ func (siw *ServerInterfaceWrapper) GetLimits(w http.ResponseWriter, r *http.Requ
 	handler.ServeHTTP(w, r)
 }
 
+// QueryEvents binds the operation's parameters.
+func (siw *ServerInterfaceWrapper) QueryEvents(w http.ResponseWriter, r *http.Request) {
+	if len(siw.HandlerMiddlewares) == 0 {
+		siw.Handler.QueryEvents(w, r)
+		return
+	}
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.QueryEvents(w, r)
+	}))
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+	handler.ServeHTTP(w, r)
+}
+
+// QueryFunnel binds the operation's parameters.
+func (siw *ServerInterfaceWrapper) QueryFunnel(w http.ResponseWriter, r *http.Request) {
+	if len(siw.HandlerMiddlewares) == 0 {
+		siw.Handler.QueryFunnel(w, r)
+		return
+	}
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.QueryFunnel(w, r)
+	}))
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+	handler.ServeHTTP(w, r)
+}
+
+// QueryRetention binds the operation's parameters.
+func (siw *ServerInterfaceWrapper) QueryRetention(w http.ResponseWriter, r *http.Request) {
+	if len(siw.HandlerMiddlewares) == 0 {
+		siw.Handler.QueryRetention(w, r)
+		return
+	}
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.QueryRetention(w, r)
+	}))
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+	handler.ServeHTTP(w, r)
+}
+
 // GetReadiness binds the operation's parameters.
 func (siw *ServerInterfaceWrapper) GetReadiness(w http.ResponseWriter, r *http.Request) {
 	if len(siw.HandlerMiddlewares) == 0 {
@@ -834,23 +2668,262 @@ func (siw *ServerInterfaceWrapper) GetReadiness(w http.ResponseWriter, r *http.R
 	handler.ServeHTTP(w, r)
 }
 
+// ruleListEventTypeStatsPrefix is what the contract demands of the parameter prefix.
+var ruleListEventTypeStatsPrefix = binding.String{MinLength: 1, MaxLength: 128, Pattern: binding.MustPattern("^[A-Za-z0-9][A-Za-z0-9_.:-]*$")}
+
+// ruleListEventTypeStatsLimit is what the contract demands of the parameter limit.
+var ruleListEventTypeStatsLimit = binding.Integer{Min: 1, Max: 1000}
+
+// ruleListEventTypeStatsCursor is what the contract demands of the parameter cursor.
+var ruleListEventTypeStatsCursor = binding.String{MinLength: 3, MaxLength: 160, Pattern: binding.MustPattern("^[0-9]{1,19}_[A-Za-z0-9][A-Za-z0-9_.:-]*$")}
+
+// ListEventTypeStats binds the operation's parameters.
+func (siw *ServerInterfaceWrapper) ListEventTypeStats(w http.ResponseWriter, r *http.Request) {
+	var bound binding.Params
+	var params ListEventTypeStatsParams
+	query := bound.Query(r.URL.RawQuery)
+	if text, ok := bound.Once("query", "prefix", query["prefix"]); ok {
+		if value, ok := bound.String("query", "prefix", text, &ruleListEventTypeStatsPrefix); ok {
+			typed := string(value)
+			params.Prefix = &typed
+		}
+	}
+	if text, ok := bound.Once("query", "limit", query["limit"]); ok {
+		if value, ok := bound.Int64("query", "limit", text, &ruleListEventTypeStatsLimit); ok {
+			typed := Limit(value)
+			params.Limit = &typed
+		}
+	}
+	if text, ok := bound.Once("query", "cursor", query["cursor"]); ok {
+		if value, ok := bound.String("query", "cursor", text, &ruleListEventTypeStatsCursor); ok {
+			typed := string(value)
+			params.Cursor = &typed
+		}
+	}
+	bound.Known(query, "prefix", "limit", "cursor")
+	if err := bound.Err(); err != nil {
+		siw.ErrorHandlerFunc(w, r, err)
+		return
+	}
+	if len(siw.HandlerMiddlewares) == 0 {
+		siw.Handler.ListEventTypeStats(w, r, params)
+		return
+	}
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListEventTypeStats(w, r, params)
+	}))
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+	handler.ServeHTTP(w, r)
+}
+
+// ruleGetEventTypeStatsFrom is what the contract demands of the parameter from.
+var ruleGetEventTypeStatsFrom = binding.Integer{Min: 0, Max: 2.533707648e+11}
+
+// ruleGetEventTypeStatsTo is what the contract demands of the parameter to.
+var ruleGetEventTypeStatsTo = binding.Integer{Min: 0, Max: 2.533707648e+11}
+
 // ruleGetEventTypeStatsEventType is what the contract demands of the parameter event_type.
 var ruleGetEventTypeStatsEventType = binding.String{MinLength: 1, MaxLength: 128, Pattern: binding.MustPattern("^[A-Za-z0-9][A-Za-z0-9_.:-]*$")}
 
 // GetEventTypeStats binds the operation's parameters.
 func (siw *ServerInterfaceWrapper) GetEventTypeStats(w http.ResponseWriter, r *http.Request) {
 	var bound binding.Params
+	var params GetEventTypeStatsParams
+	query := bound.Query(r.URL.RawQuery)
+	if text, ok := bound.Once("query", "from", query["from"]); ok {
+		if value, ok := bound.Int64("query", "from", text, &ruleGetEventTypeStatsFrom); ok {
+			typed := From(value)
+			params.From = &typed
+		}
+	}
+	if text, ok := bound.Once("query", "to", query["to"]); ok {
+		if value, ok := bound.Int64("query", "to", text, &ruleGetEventTypeStatsTo); ok {
+			typed := To(value)
+			params.To = &typed
+		}
+	}
 	eventType, _ := bound.String("path", "event_type", r.PathValue("event_type"), &ruleGetEventTypeStatsEventType)
+	bound.Known(query, "from", "to")
 	if err := bound.Err(); err != nil {
 		siw.ErrorHandlerFunc(w, r, err)
 		return
 	}
 	if len(siw.HandlerMiddlewares) == 0 {
-		siw.Handler.GetEventTypeStats(w, r, eventType)
+		siw.Handler.GetEventTypeStats(w, r, eventType, params)
 		return
 	}
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.GetEventTypeStats(w, r, eventType)
+		siw.Handler.GetEventTypeStats(w, r, eventType, params)
+	}))
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+	handler.ServeHTTP(w, r)
+}
+
+// ruleGetEventTypeSeriesInterval is what the contract demands of the parameter interval.
+var ruleGetEventTypeSeriesInterval = binding.String{Enum: []string{"minute", "hour", "day", "week", "month"}}
+
+// ruleGetEventTypeSeriesTz is what the contract demands of the parameter tz.
+var ruleGetEventTypeSeriesTz = binding.String{MinLength: 1, MaxLength: 64, Pattern: binding.MustPattern("^[A-Za-z0-9_+./-]+$")}
+
+// ruleGetEventTypeSeriesFrom is what the contract demands of the parameter from.
+var ruleGetEventTypeSeriesFrom = binding.Integer{Min: 0, Max: 2.533707648e+11}
+
+// ruleGetEventTypeSeriesTo is what the contract demands of the parameter to.
+var ruleGetEventTypeSeriesTo = binding.Integer{Min: 0, Max: 2.533707648e+11}
+
+// ruleGetEventTypeSeriesCompare is what the contract demands of the parameter compare.
+var ruleGetEventTypeSeriesCompare = binding.String{Enum: []string{"previous"}}
+
+// ruleGetEventTypeSeriesEventType is what the contract demands of the parameter event_type.
+var ruleGetEventTypeSeriesEventType = binding.String{MinLength: 1, MaxLength: 128, Pattern: binding.MustPattern("^[A-Za-z0-9][A-Za-z0-9_.:-]*$")}
+
+// GetEventTypeSeries binds the operation's parameters.
+func (siw *ServerInterfaceWrapper) GetEventTypeSeries(w http.ResponseWriter, r *http.Request) {
+	var bound binding.Params
+	var params GetEventTypeSeriesParams
+	query := bound.Query(r.URL.RawQuery)
+	if text, ok := bound.Once("query", "interval", query["interval"]); ok {
+		if value, ok := bound.String("query", "interval", text, &ruleGetEventTypeSeriesInterval); ok {
+			typed := Interval(value)
+			params.Interval = &typed
+		}
+	}
+	if text, ok := bound.Once("query", "tz", query["tz"]); ok {
+		if value, ok := bound.String("query", "tz", text, &ruleGetEventTypeSeriesTz); ok {
+			typed := TimeZone(value)
+			params.Tz = &typed
+		}
+	}
+	if text, ok := bound.Once("query", "from", query["from"]); ok {
+		if value, ok := bound.Int64("query", "from", text, &ruleGetEventTypeSeriesFrom); ok {
+			typed := From(value)
+			params.From = &typed
+		}
+	}
+	if text, ok := bound.Once("query", "to", query["to"]); ok {
+		if value, ok := bound.Int64("query", "to", text, &ruleGetEventTypeSeriesTo); ok {
+			typed := To(value)
+			params.To = &typed
+		}
+	}
+	if text, ok := bound.Once("query", "compare", query["compare"]); ok {
+		if value, ok := bound.String("query", "compare", text, &ruleGetEventTypeSeriesCompare); ok {
+			typed := Comparison(value)
+			params.Compare = &typed
+		}
+	}
+	eventType, _ := bound.String("path", "event_type", r.PathValue("event_type"), &ruleGetEventTypeSeriesEventType)
+	bound.Known(query, "interval", "tz", "from", "to", "compare")
+	if err := bound.Err(); err != nil {
+		siw.ErrorHandlerFunc(w, r, err)
+		return
+	}
+	if len(siw.HandlerMiddlewares) == 0 {
+		siw.Handler.GetEventTypeSeries(w, r, eventType, params)
+		return
+	}
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetEventTypeSeries(w, r, eventType, params)
+	}))
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+	handler.ServeHTTP(w, r)
+}
+
+// ruleListUserEventsEventType is what the contract demands of the parameter event_type.
+var ruleListUserEventsEventType = binding.String{MinLength: 1, MaxLength: 128, Pattern: binding.MustPattern("^[A-Za-z0-9][A-Za-z0-9_.:-]*$")}
+
+// ruleListUserEventsFrom is what the contract demands of the parameter from.
+var ruleListUserEventsFrom = binding.Integer{Min: 0, Max: 2.533707648e+11}
+
+// ruleListUserEventsTo is what the contract demands of the parameter to.
+var ruleListUserEventsTo = binding.Integer{Min: 0, Max: 2.533707648e+11}
+
+// ruleListUserEventsFilters is what the contract demands of the parameter filters.
+var ruleListUserEventsFilters = binding.String{MinLength: 2, MaxLength: 8192}
+
+// ruleListUserEventsMatch is what the contract demands of the parameter match.
+var ruleListUserEventsMatch = binding.String{Enum: []string{"all", "any"}}
+
+// ruleListUserEventsLimit is what the contract demands of the parameter limit.
+var ruleListUserEventsLimit = binding.Integer{Min: 1, Max: 1000}
+
+// ruleListUserEventsCursor is what the contract demands of the parameter cursor.
+var ruleListUserEventsCursor = binding.String{MinLength: 40, MaxLength: 80, Pattern: binding.MustPattern("^[0-9]{1,12}_[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}_[0-9]{1,19}$")}
+
+// ruleListUserEventsUserID is what the contract demands of the parameter user_id.
+var ruleListUserEventsUserID = binding.Integer{Min: 1, Max: math.MaxInt64}
+
+// ListUserEvents binds the operation's parameters.
+func (siw *ServerInterfaceWrapper) ListUserEvents(w http.ResponseWriter, r *http.Request) {
+	var bound binding.Params
+	var params ListUserEventsParams
+	query := bound.Query(r.URL.RawQuery)
+	if text, ok := bound.Once("query", "event_type", query["event_type"]); ok {
+		if value, ok := bound.String("query", "event_type", text, &ruleListUserEventsEventType); ok {
+			typed := EventTypeFilter(value)
+			params.EventType = &typed
+		}
+	}
+	if text, ok := bound.Once("query", "from", query["from"]); ok {
+		if value, ok := bound.Int64("query", "from", text, &ruleListUserEventsFrom); ok {
+			typed := From(value)
+			params.From = &typed
+		}
+	}
+	if text, ok := bound.Once("query", "to", query["to"]); ok {
+		if value, ok := bound.Int64("query", "to", text, &ruleListUserEventsTo); ok {
+			typed := To(value)
+			params.To = &typed
+		}
+	}
+	if text, ok := bound.Once("query", "filters", query["filters"]); ok {
+		if value, ok := bound.String("query", "filters", text, &ruleListUserEventsFilters); ok {
+			typed := Filters(value)
+			params.Filters = &typed
+		}
+	}
+	if text, ok := bound.Once("query", "match", query["match"]); ok {
+		if value, ok := bound.String("query", "match", text, &ruleListUserEventsMatch); ok {
+			typed := FilterMatch(value)
+			params.Match = &typed
+		}
+	}
+	if text, ok := bound.Once("query", "limit", query["limit"]); ok {
+		if value, ok := bound.Int64("query", "limit", text, &ruleListUserEventsLimit); ok {
+			typed := Limit(value)
+			params.Limit = &typed
+		}
+	}
+	if text, ok := bound.Once("query", "cursor", query["cursor"]); ok {
+		if value, ok := bound.String("query", "cursor", text, &ruleListUserEventsCursor); ok {
+			typed := Cursor(value)
+			params.Cursor = &typed
+		}
+	}
+	var userID int64
+	{
+		text := r.PathValue("user_id")
+		if value, ok := bound.Int64("path", "user_id", text, &ruleListUserEventsUserID); ok {
+			userID = int64(value)
+		}
+	}
+	bound.Known(query, "event_type", "from", "to", "filters", "match", "limit", "cursor")
+	if err := bound.Err(); err != nil {
+		siw.ErrorHandlerFunc(w, r, err)
+		return
+	}
+	if len(siw.HandlerMiddlewares) == 0 {
+		siw.Handler.ListUserEvents(w, r, userID, params)
+		return
+	}
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListUserEvents(w, r, userID, params)
 	}))
 	for _, middleware := range siw.HandlerMiddlewares {
 		handler = middleware(handler)
@@ -910,11 +2983,19 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	}
 
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/event", wrapper.SendEvent)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/events", wrapper.ListEvents)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/events", wrapper.SendEvents)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/events/export", wrapper.ExportEvents)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/healthz", wrapper.GetLiveness)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/limits", wrapper.GetLimits)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/query", wrapper.QueryEvents)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/query/funnel", wrapper.QueryFunnel)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/query/retention", wrapper.QueryRetention)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/readyz", wrapper.GetReadiness)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/stats", wrapper.ListEventTypeStats)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/stats/{event_type}", wrapper.GetEventTypeStats)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/stats/{event_type}/series", wrapper.GetEventTypeSeries)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/users/{user_id}/events", wrapper.ListUserEvents)
 
 	return m
 }
@@ -926,6 +3007,8 @@ type ContentTooLargeApplicationProblemPlusJSONResponse Problem
 type InternalApplicationProblemPlusJSONResponse Problem
 
 type InvalidApplicationProblemPlusJSONResponse Problem
+
+type InvalidQuestionApplicationProblemPlusJSONResponse Problem
 
 type MethodNotAllowedResponseHeaders struct {
 	Allow string
@@ -1003,6 +3086,44 @@ func (response SendEvent202Response) VisitSendEventResponse(w http.ResponseWrite
 	return err
 }
 
+// ListEventsRequestObject is what a request for ListEvents carries.
+type ListEventsRequestObject struct {
+	Params ListEventsParams
+}
+
+// ListEventsResponseObject is what ListEvents may answer.
+type ListEventsResponseObject interface {
+	VisitListEventsResponse(w http.ResponseWriter) error
+}
+
+// ListEvents200Response is the answer 200 of ListEvents.
+type ListEvents200Response struct {
+	Body            EventPage
+	QueryPlan       string
+	RateLimit       *string
+	RateLimitPolicy *string
+}
+
+// VisitListEventsResponse writes the answer.
+func (response ListEvents200Response) VisitListEventsResponse(w http.ResponseWriter) error {
+	body, err := json.Marshal(response.Body)
+	if err != nil {
+		return err
+	}
+	header := w.Header()
+	header.Set("Content-Type", "application/json")
+	header.Set("Query-Plan", fmt.Sprint(response.QueryPlan))
+	if response.RateLimit != nil {
+		header.Set("RateLimit", fmt.Sprint(*response.RateLimit))
+	}
+	if response.RateLimitPolicy != nil {
+		header.Set("RateLimit-Policy", fmt.Sprint(*response.RateLimitPolicy))
+	}
+	w.WriteHeader(200)
+	_, err = w.Write(body)
+	return err
+}
+
 // SendEventsRequestObject is what a request for SendEvents carries.
 type SendEventsRequestObject struct {
 	Params SendEventsParams
@@ -1042,6 +3163,16 @@ func (response SendEvents202Response) VisitSendEventsResponse(w http.ResponseWri
 	w.WriteHeader(202)
 	_, err = w.Write(body)
 	return err
+}
+
+// ExportEventsRequestObject is what a request for ExportEvents carries.
+type ExportEventsRequestObject struct {
+	Params ExportEventsParams
+}
+
+// ExportEventsResponseObject is what ExportEvents may answer.
+type ExportEventsResponseObject interface {
+	VisitExportEventsResponse(w http.ResponseWriter) error
 }
 
 // GetLivenessRequestObject is what a request for GetLiveness carries.
@@ -1106,6 +3237,120 @@ func (response GetLimits200Response) VisitGetLimitsResponse(w http.ResponseWrite
 	return err
 }
 
+// QueryEventsRequestObject is what a request for QueryEvents carries.
+type QueryEventsRequestObject struct {
+	Body *QueryEventsJSONRequestBody
+}
+
+// QueryEventsResponseObject is what QueryEvents may answer.
+type QueryEventsResponseObject interface {
+	VisitQueryEventsResponse(w http.ResponseWriter) error
+}
+
+// QueryEvents200Response is the answer 200 of QueryEvents.
+type QueryEvents200Response struct {
+	Body            QueryResult
+	QueryPlan       string
+	RateLimit       *string
+	RateLimitPolicy *string
+}
+
+// VisitQueryEventsResponse writes the answer.
+func (response QueryEvents200Response) VisitQueryEventsResponse(w http.ResponseWriter) error {
+	body, err := json.Marshal(response.Body)
+	if err != nil {
+		return err
+	}
+	header := w.Header()
+	header.Set("Content-Type", "application/json")
+	header.Set("Query-Plan", fmt.Sprint(response.QueryPlan))
+	if response.RateLimit != nil {
+		header.Set("RateLimit", fmt.Sprint(*response.RateLimit))
+	}
+	if response.RateLimitPolicy != nil {
+		header.Set("RateLimit-Policy", fmt.Sprint(*response.RateLimitPolicy))
+	}
+	w.WriteHeader(200)
+	_, err = w.Write(body)
+	return err
+}
+
+// QueryFunnelRequestObject is what a request for QueryFunnel carries.
+type QueryFunnelRequestObject struct {
+	Body *QueryFunnelJSONRequestBody
+}
+
+// QueryFunnelResponseObject is what QueryFunnel may answer.
+type QueryFunnelResponseObject interface {
+	VisitQueryFunnelResponse(w http.ResponseWriter) error
+}
+
+// QueryFunnel200Response is the answer 200 of QueryFunnel.
+type QueryFunnel200Response struct {
+	Body            FunnelResult
+	QueryPlan       string
+	RateLimit       *string
+	RateLimitPolicy *string
+}
+
+// VisitQueryFunnelResponse writes the answer.
+func (response QueryFunnel200Response) VisitQueryFunnelResponse(w http.ResponseWriter) error {
+	body, err := json.Marshal(response.Body)
+	if err != nil {
+		return err
+	}
+	header := w.Header()
+	header.Set("Content-Type", "application/json")
+	header.Set("Query-Plan", fmt.Sprint(response.QueryPlan))
+	if response.RateLimit != nil {
+		header.Set("RateLimit", fmt.Sprint(*response.RateLimit))
+	}
+	if response.RateLimitPolicy != nil {
+		header.Set("RateLimit-Policy", fmt.Sprint(*response.RateLimitPolicy))
+	}
+	w.WriteHeader(200)
+	_, err = w.Write(body)
+	return err
+}
+
+// QueryRetentionRequestObject is what a request for QueryRetention carries.
+type QueryRetentionRequestObject struct {
+	Body *QueryRetentionJSONRequestBody
+}
+
+// QueryRetentionResponseObject is what QueryRetention may answer.
+type QueryRetentionResponseObject interface {
+	VisitQueryRetentionResponse(w http.ResponseWriter) error
+}
+
+// QueryRetention200Response is the answer 200 of QueryRetention.
+type QueryRetention200Response struct {
+	Body            RetentionResult
+	QueryPlan       string
+	RateLimit       *string
+	RateLimitPolicy *string
+}
+
+// VisitQueryRetentionResponse writes the answer.
+func (response QueryRetention200Response) VisitQueryRetentionResponse(w http.ResponseWriter) error {
+	body, err := json.Marshal(response.Body)
+	if err != nil {
+		return err
+	}
+	header := w.Header()
+	header.Set("Content-Type", "application/json")
+	header.Set("Query-Plan", fmt.Sprint(response.QueryPlan))
+	if response.RateLimit != nil {
+		header.Set("RateLimit", fmt.Sprint(*response.RateLimit))
+	}
+	if response.RateLimitPolicy != nil {
+		header.Set("RateLimit-Policy", fmt.Sprint(*response.RateLimitPolicy))
+	}
+	w.WriteHeader(200)
+	_, err = w.Write(body)
+	return err
+}
+
 // GetReadinessRequestObject is what a request for GetReadiness carries.
 type GetReadinessRequestObject struct {
 }
@@ -1153,9 +3398,48 @@ func (response GetReadiness503Response) VisitGetReadinessResponse(w http.Respons
 	return err
 }
 
+// ListEventTypeStatsRequestObject is what a request for ListEventTypeStats carries.
+type ListEventTypeStatsRequestObject struct {
+	Params ListEventTypeStatsParams
+}
+
+// ListEventTypeStatsResponseObject is what ListEventTypeStats may answer.
+type ListEventTypeStatsResponseObject interface {
+	VisitListEventTypeStatsResponse(w http.ResponseWriter) error
+}
+
+// ListEventTypeStats200Response is the answer 200 of ListEventTypeStats.
+type ListEventTypeStats200Response struct {
+	Body            EventTypeStatsPage
+	QueryPlan       string
+	RateLimit       *string
+	RateLimitPolicy *string
+}
+
+// VisitListEventTypeStatsResponse writes the answer.
+func (response ListEventTypeStats200Response) VisitListEventTypeStatsResponse(w http.ResponseWriter) error {
+	body, err := json.Marshal(response.Body)
+	if err != nil {
+		return err
+	}
+	header := w.Header()
+	header.Set("Content-Type", "application/json")
+	header.Set("Query-Plan", fmt.Sprint(response.QueryPlan))
+	if response.RateLimit != nil {
+		header.Set("RateLimit", fmt.Sprint(*response.RateLimit))
+	}
+	if response.RateLimitPolicy != nil {
+		header.Set("RateLimit-Policy", fmt.Sprint(*response.RateLimitPolicy))
+	}
+	w.WriteHeader(200)
+	_, err = w.Write(body)
+	return err
+}
+
 // GetEventTypeStatsRequestObject is what a request for GetEventTypeStats carries.
 type GetEventTypeStatsRequestObject struct {
 	EventType EventType
+	Params    GetEventTypeStatsParams
 }
 
 // GetEventTypeStatsResponseObject is what GetEventTypeStats may answer.
@@ -1166,6 +3450,7 @@ type GetEventTypeStatsResponseObject interface {
 // GetEventTypeStats200Response is the answer 200 of GetEventTypeStats.
 type GetEventTypeStats200Response struct {
 	Body            EventTypeStats
+	QueryPlan       string
 	RateLimit       *string
 	RateLimitPolicy *string
 }
@@ -1178,6 +3463,85 @@ func (response GetEventTypeStats200Response) VisitGetEventTypeStatsResponse(w ht
 	}
 	header := w.Header()
 	header.Set("Content-Type", "application/json")
+	header.Set("Query-Plan", fmt.Sprint(response.QueryPlan))
+	if response.RateLimit != nil {
+		header.Set("RateLimit", fmt.Sprint(*response.RateLimit))
+	}
+	if response.RateLimitPolicy != nil {
+		header.Set("RateLimit-Policy", fmt.Sprint(*response.RateLimitPolicy))
+	}
+	w.WriteHeader(200)
+	_, err = w.Write(body)
+	return err
+}
+
+// GetEventTypeSeriesRequestObject is what a request for GetEventTypeSeries carries.
+type GetEventTypeSeriesRequestObject struct {
+	EventType EventType
+	Params    GetEventTypeSeriesParams
+}
+
+// GetEventTypeSeriesResponseObject is what GetEventTypeSeries may answer.
+type GetEventTypeSeriesResponseObject interface {
+	VisitGetEventTypeSeriesResponse(w http.ResponseWriter) error
+}
+
+// GetEventTypeSeries200Response is the answer 200 of GetEventTypeSeries.
+type GetEventTypeSeries200Response struct {
+	Body            EventTypeSeries
+	QueryPlan       string
+	RateLimit       *string
+	RateLimitPolicy *string
+}
+
+// VisitGetEventTypeSeriesResponse writes the answer.
+func (response GetEventTypeSeries200Response) VisitGetEventTypeSeriesResponse(w http.ResponseWriter) error {
+	body, err := json.Marshal(response.Body)
+	if err != nil {
+		return err
+	}
+	header := w.Header()
+	header.Set("Content-Type", "application/json")
+	header.Set("Query-Plan", fmt.Sprint(response.QueryPlan))
+	if response.RateLimit != nil {
+		header.Set("RateLimit", fmt.Sprint(*response.RateLimit))
+	}
+	if response.RateLimitPolicy != nil {
+		header.Set("RateLimit-Policy", fmt.Sprint(*response.RateLimitPolicy))
+	}
+	w.WriteHeader(200)
+	_, err = w.Write(body)
+	return err
+}
+
+// ListUserEventsRequestObject is what a request for ListUserEvents carries.
+type ListUserEventsRequestObject struct {
+	UserID int64
+	Params ListUserEventsParams
+}
+
+// ListUserEventsResponseObject is what ListUserEvents may answer.
+type ListUserEventsResponseObject interface {
+	VisitListUserEventsResponse(w http.ResponseWriter) error
+}
+
+// ListUserEvents200Response is the answer 200 of ListUserEvents.
+type ListUserEvents200Response struct {
+	Body            EventPage
+	QueryPlan       string
+	RateLimit       *string
+	RateLimitPolicy *string
+}
+
+// VisitListUserEventsResponse writes the answer.
+func (response ListUserEvents200Response) VisitListUserEventsResponse(w http.ResponseWriter) error {
+	body, err := json.Marshal(response.Body)
+	if err != nil {
+		return err
+	}
+	header := w.Header()
+	header.Set("Content-Type", "application/json")
+	header.Set("Query-Plan", fmt.Sprint(response.QueryPlan))
 	if response.RateLimit != nil {
 		header.Set("RateLimit", fmt.Sprint(*response.RateLimit))
 	}
@@ -1194,21 +3558,45 @@ type StrictServerInterface interface {
 	// SendEvent Send one event
 	// (POST /event)
 	SendEvent(ctx context.Context, request SendEventRequestObject) (SendEventResponseObject, error)
+	// ListEvents The latest events
+	// (GET /events)
+	ListEvents(ctx context.Context, request ListEventsRequestObject) (ListEventsResponseObject, error)
 	// SendEvents Send many events
 	// (POST /events)
 	SendEvents(ctx context.Context, request SendEventsRequestObject) (SendEventsResponseObject, error)
+	// ExportEvents Download events
+	// (GET /events/export)
+	ExportEvents(ctx context.Context, request ExportEventsRequestObject) (ExportEventsResponseObject, error)
 	// GetLiveness Is the process alive?
 	// (GET /healthz)
 	GetLiveness(ctx context.Context, request GetLivenessRequestObject) (GetLivenessResponseObject, error)
 	// GetLimits How much may be sent at once
 	// (GET /limits)
 	GetLimits(ctx context.Context, request GetLimitsRequestObject) (GetLimitsResponseObject, error)
+	// QueryEvents Count, sum or rank by any property
+	// (POST /query)
+	QueryEvents(ctx context.Context, request QueryEventsRequestObject) (QueryEventsResponseObject, error)
+	// QueryFunnel How many users go all the way
+	// (POST /query/funnel)
+	QueryFunnel(ctx context.Context, request QueryFunnelRequestObject) (QueryFunnelResponseObject, error)
+	// QueryRetention How many users come back
+	// (POST /query/retention)
+	QueryRetention(ctx context.Context, request QueryRetentionRequestObject) (QueryRetentionResponseObject, error)
 	// GetReadiness Should it get traffic?
 	// (GET /readyz)
 	GetReadiness(ctx context.Context, request GetReadinessRequestObject) (GetReadinessResponseObject, error)
+	// ListEventTypeStats Count every event type
+	// (GET /stats)
+	ListEventTypeStats(ctx context.Context, request ListEventTypeStatsRequestObject) (ListEventTypeStatsResponseObject, error)
 	// GetEventTypeStats Count the events of a type
 	// (GET /stats/{event_type})
 	GetEventTypeStats(ctx context.Context, request GetEventTypeStatsRequestObject) (GetEventTypeStatsResponseObject, error)
+	// GetEventTypeSeries Count the events of a type over time
+	// (GET /stats/{event_type}/series)
+	GetEventTypeSeries(ctx context.Context, request GetEventTypeSeriesRequestObject) (GetEventTypeSeriesResponseObject, error)
+	// ListUserEvents What a user did
+	// (GET /users/{user_id}/events)
+	ListUserEvents(ctx context.Context, request ListUserEventsRequestObject) (ListUserEventsResponseObject, error)
 }
 
 // StrictOptions says what the generated handlers leave to their user. All are
@@ -1280,6 +3668,23 @@ func (sh *strictHandler) SendEvent(w http.ResponseWriter, r *http.Request, param
 	}
 }
 
+// ListEvents reads the request's body, calls the handler and writes its answer.
+func (sh *strictHandler) ListEvents(w http.ResponseWriter, r *http.Request, params ListEventsParams) {
+	request := ListEventsRequestObject{
+		Params: params,
+	}
+	response, err := sh.handlers.ListEvents(r.Context(), request)
+	if err == nil && response == nil {
+		err = errors.New("ListEvents: the handler returned neither a response nor an error")
+	}
+	if err == nil {
+		err = response.VisitListEventsResponse(w)
+	}
+	if err != nil {
+		sh.options.ResponseError(w, r, err)
+	}
+}
+
 // SendEvents reads the request's body, calls the handler and writes its answer.
 func (sh *strictHandler) SendEvents(w http.ResponseWriter, r *http.Request, params SendEventsParams) {
 	request := SendEventsRequestObject{
@@ -1309,6 +3714,23 @@ func (sh *strictHandler) SendEvents(w http.ResponseWriter, r *http.Request, para
 	}
 	if err == nil {
 		err = response.VisitSendEventsResponse(w)
+	}
+	if err != nil {
+		sh.options.ResponseError(w, r, err)
+	}
+}
+
+// ExportEvents reads the request's body, calls the handler and writes its answer.
+func (sh *strictHandler) ExportEvents(w http.ResponseWriter, r *http.Request, params ExportEventsParams) {
+	request := ExportEventsRequestObject{
+		Params: params,
+	}
+	response, err := sh.handlers.ExportEvents(r.Context(), request)
+	if err == nil && response == nil {
+		err = errors.New("ExportEvents: the handler returned neither a response nor an error")
+	}
+	if err == nil {
+		err = response.VisitExportEventsResponse(w)
 	}
 	if err != nil {
 		sh.options.ResponseError(w, r, err)
@@ -1345,6 +3767,114 @@ func (sh *strictHandler) GetLimits(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// QueryEvents reads the request's body, calls the handler and writes its answer.
+func (sh *strictHandler) QueryEvents(w http.ResponseWriter, r *http.Request) {
+	request := QueryEventsRequestObject{}
+	body, err := sh.options.Body(w, r, "application/json")
+	if err != nil {
+		sh.options.RequestError(w, r, err)
+		return
+	}
+	request.Body = new(QueryEventsJSONRequestBody)
+	violations, err := binding.Body(body, request.Body)
+	if closeErr := body.Close(); err == nil {
+		err = closeErr
+	}
+	if err != nil {
+		sh.options.RequestError(w, r, err)
+		return
+	}
+	if sh.options.Rules != nil {
+		violations = sh.options.Rules(request.Body, violations)
+	}
+	if len(violations) > 0 {
+		sh.options.RequestError(w, r, &binding.ValidationError{Violations: violations})
+		return
+	}
+	response, err := sh.handlers.QueryEvents(r.Context(), request)
+	if err == nil && response == nil {
+		err = errors.New("QueryEvents: the handler returned neither a response nor an error")
+	}
+	if err == nil {
+		err = response.VisitQueryEventsResponse(w)
+	}
+	if err != nil {
+		sh.options.ResponseError(w, r, err)
+	}
+}
+
+// QueryFunnel reads the request's body, calls the handler and writes its answer.
+func (sh *strictHandler) QueryFunnel(w http.ResponseWriter, r *http.Request) {
+	request := QueryFunnelRequestObject{}
+	body, err := sh.options.Body(w, r, "application/json")
+	if err != nil {
+		sh.options.RequestError(w, r, err)
+		return
+	}
+	request.Body = new(QueryFunnelJSONRequestBody)
+	violations, err := binding.Body(body, request.Body)
+	if closeErr := body.Close(); err == nil {
+		err = closeErr
+	}
+	if err != nil {
+		sh.options.RequestError(w, r, err)
+		return
+	}
+	if sh.options.Rules != nil {
+		violations = sh.options.Rules(request.Body, violations)
+	}
+	if len(violations) > 0 {
+		sh.options.RequestError(w, r, &binding.ValidationError{Violations: violations})
+		return
+	}
+	response, err := sh.handlers.QueryFunnel(r.Context(), request)
+	if err == nil && response == nil {
+		err = errors.New("QueryFunnel: the handler returned neither a response nor an error")
+	}
+	if err == nil {
+		err = response.VisitQueryFunnelResponse(w)
+	}
+	if err != nil {
+		sh.options.ResponseError(w, r, err)
+	}
+}
+
+// QueryRetention reads the request's body, calls the handler and writes its answer.
+func (sh *strictHandler) QueryRetention(w http.ResponseWriter, r *http.Request) {
+	request := QueryRetentionRequestObject{}
+	body, err := sh.options.Body(w, r, "application/json")
+	if err != nil {
+		sh.options.RequestError(w, r, err)
+		return
+	}
+	request.Body = new(QueryRetentionJSONRequestBody)
+	violations, err := binding.Body(body, request.Body)
+	if closeErr := body.Close(); err == nil {
+		err = closeErr
+	}
+	if err != nil {
+		sh.options.RequestError(w, r, err)
+		return
+	}
+	if sh.options.Rules != nil {
+		violations = sh.options.Rules(request.Body, violations)
+	}
+	if len(violations) > 0 {
+		sh.options.RequestError(w, r, &binding.ValidationError{Violations: violations})
+		return
+	}
+	response, err := sh.handlers.QueryRetention(r.Context(), request)
+	if err == nil && response == nil {
+		err = errors.New("QueryRetention: the handler returned neither a response nor an error")
+	}
+	if err == nil {
+		err = response.VisitQueryRetentionResponse(w)
+	}
+	if err != nil {
+		sh.options.ResponseError(w, r, err)
+	}
+}
+
 // GetReadiness reads the request's body, calls the handler and writes its answer.
 func (sh *strictHandler) GetReadiness(w http.ResponseWriter, r *http.Request) {
 	request := GetReadinessRequestObject{}
@@ -1360,10 +3890,28 @@ func (sh *strictHandler) GetReadiness(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// ListEventTypeStats reads the request's body, calls the handler and writes its answer.
+func (sh *strictHandler) ListEventTypeStats(w http.ResponseWriter, r *http.Request, params ListEventTypeStatsParams) {
+	request := ListEventTypeStatsRequestObject{
+		Params: params,
+	}
+	response, err := sh.handlers.ListEventTypeStats(r.Context(), request)
+	if err == nil && response == nil {
+		err = errors.New("ListEventTypeStats: the handler returned neither a response nor an error")
+	}
+	if err == nil {
+		err = response.VisitListEventTypeStatsResponse(w)
+	}
+	if err != nil {
+		sh.options.ResponseError(w, r, err)
+	}
+}
+
 // GetEventTypeStats reads the request's body, calls the handler and writes its answer.
-func (sh *strictHandler) GetEventTypeStats(w http.ResponseWriter, r *http.Request, eventType EventType) {
+func (sh *strictHandler) GetEventTypeStats(w http.ResponseWriter, r *http.Request, eventType EventType, params GetEventTypeStatsParams) {
 	request := GetEventTypeStatsRequestObject{
 		EventType: eventType,
+		Params:    params,
 	}
 	response, err := sh.handlers.GetEventTypeStats(r.Context(), request)
 	if err == nil && response == nil {
@@ -1371,6 +3919,42 @@ func (sh *strictHandler) GetEventTypeStats(w http.ResponseWriter, r *http.Reques
 	}
 	if err == nil {
 		err = response.VisitGetEventTypeStatsResponse(w)
+	}
+	if err != nil {
+		sh.options.ResponseError(w, r, err)
+	}
+}
+
+// GetEventTypeSeries reads the request's body, calls the handler and writes its answer.
+func (sh *strictHandler) GetEventTypeSeries(w http.ResponseWriter, r *http.Request, eventType EventType, params GetEventTypeSeriesParams) {
+	request := GetEventTypeSeriesRequestObject{
+		EventType: eventType,
+		Params:    params,
+	}
+	response, err := sh.handlers.GetEventTypeSeries(r.Context(), request)
+	if err == nil && response == nil {
+		err = errors.New("GetEventTypeSeries: the handler returned neither a response nor an error")
+	}
+	if err == nil {
+		err = response.VisitGetEventTypeSeriesResponse(w)
+	}
+	if err != nil {
+		sh.options.ResponseError(w, r, err)
+	}
+}
+
+// ListUserEvents reads the request's body, calls the handler and writes its answer.
+func (sh *strictHandler) ListUserEvents(w http.ResponseWriter, r *http.Request, userID int64, params ListUserEventsParams) {
+	request := ListUserEventsRequestObject{
+		UserID: userID,
+		Params: params,
+	}
+	response, err := sh.handlers.ListUserEvents(r.Context(), request)
+	if err == nil && response == nil {
+		err = errors.New("ListUserEvents: the handler returned neither a response nor an error")
+	}
+	if err == nil {
+		err = response.VisitListUserEventsResponse(w)
 	}
 	if err != nil {
 		sh.options.ResponseError(w, r, err)

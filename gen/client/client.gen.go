@@ -12,11 +12,24 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 
 	"github.com/oapi-codegen/runtime"
 	openapi_types "github.com/oapi-codegen/runtime/types"
+)
+
+// Defines values for CohortInterval.
+const (
+	CohortIntervalDay   CohortInterval = "day"
+	CohortIntervalMonth CohortInterval = "month"
+	CohortIntervalWeek  CohortInterval = "week"
+)
+
+// Defines values for Comparison.
+const (
+	ComparisonPrevious Comparison = "previous"
 )
 
 // Defines values for EventResultStatus.
@@ -33,12 +46,70 @@ const (
 	EventStatusDuplicate EventStatus = "duplicate"
 )
 
+// Defines values for ExportFormat.
+const (
+	ExportFormatCsv    ExportFormat = "csv"
+	ExportFormatNdjson ExportFormat = "ndjson"
+)
+
+// Defines values for FilterOperator.
+const (
+	FilterOperatorContains   FilterOperator = "contains"
+	FilterOperatorEq         FilterOperator = "eq"
+	FilterOperatorExists     FilterOperator = "exists"
+	FilterOperatorGt         FilterOperator = "gt"
+	FilterOperatorGte        FilterOperator = "gte"
+	FilterOperatorIn         FilterOperator = "in"
+	FilterOperatorLt         FilterOperator = "lt"
+	FilterOperatorLte        FilterOperator = "lte"
+	FilterOperatorNeq        FilterOperator = "neq"
+	FilterOperatorNotIn      FilterOperator = "not_in"
+	FilterOperatorStartsWith FilterOperator = "starts_with"
+)
+
 // Defines values for HealthStatus.
 const (
 	HealthStatusOk          HealthStatus = "ok"
 	HealthStatusStarting    HealthStatus = "starting"
 	HealthStatusStopping    HealthStatus = "stopping"
 	HealthStatusUnavailable HealthStatus = "unavailable"
+)
+
+// Defines values for Interval.
+const (
+	IntervalDay    Interval = "day"
+	IntervalHour   Interval = "hour"
+	IntervalMinute Interval = "minute"
+	IntervalMonth  Interval = "month"
+	IntervalWeek   Interval = "week"
+)
+
+// Defines values for Match.
+const (
+	MatchAll Match = "all"
+	MatchAny Match = "any"
+)
+
+// Defines values for Metric.
+const (
+	MetricAvg         Metric = "avg"
+	MetricCount       Metric = "count"
+	MetricMax         Metric = "max"
+	MetricMin         Metric = "min"
+	MetricP50         Metric = "p50"
+	MetricP90         Metric = "p90"
+	MetricP95         Metric = "p95"
+	MetricP99         Metric = "p99"
+	MetricSum         Metric = "sum"
+	MetricUniqueUsers Metric = "unique_users"
+)
+
+// Defines values for Order.
+const (
+	OrderKeyAsc    Order = "key_asc"
+	OrderKeyDesc   Order = "key_desc"
+	OrderValueAsc  Order = "value_asc"
+	OrderValueDesc Order = "value_desc"
 )
 
 // Defines values for ProblemCode.
@@ -50,6 +121,7 @@ const (
 	ProblemCodeMethodNotAllowed     ProblemCode = "method_not_allowed"
 	ProblemCodeNotFound             ProblemCode = "not_found"
 	ProblemCodeOverloaded           ProblemCode = "overloaded"
+	ProblemCodeQueryTooExpensive    ProblemCode = "query_too_expensive"
 	ProblemCodeRateLimited          ProblemCode = "rate_limited"
 	ProblemCodeRequestTimeout       ProblemCode = "request_timeout"
 	ProblemCodeUnavailable          ProblemCode = "unavailable"
@@ -62,18 +134,29 @@ const (
 	ReceiptStatusReceived ReceiptStatus = "received"
 )
 
+// Defines values for StepOrder.
+const (
+	StepOrderLoose  StepOrder = "loose"
+	StepOrderStrict StepOrder = "strict"
+)
+
 // Defines values for ViolationCode.
 const (
 	ViolationCodeDuplicateField          ViolationCode = "duplicate_field"
+	ViolationCodeDuplicateItem           ViolationCode = "duplicate_item"
+	ViolationCodeEmptyRange              ViolationCode = "empty_range"
+	ViolationCodeEnum                    ViolationCode = "enum"
 	ViolationCodeFormat                  ViolationCode = "format"
 	ViolationCodeInvalidJSON             ViolationCode = "invalid_json"
 	ViolationCodeLoneSurrogate           ViolationCode = "lone_surrogate"
+	ViolationCodeMaxItems                ViolationCode = "max_items"
 	ViolationCodeMaxLength               ViolationCode = "max_length"
 	ViolationCodeMaxProperties           ViolationCode = "max_properties"
 	ViolationCodeMaximum                 ViolationCode = "maximum"
 	ViolationCodeMinItems                ViolationCode = "min_items"
 	ViolationCodeMinLength               ViolationCode = "min_length"
 	ViolationCodeMinimum                 ViolationCode = "minimum"
+	ViolationCodeNotApplicable           ViolationCode = "not_applicable"
 	ViolationCodeNotStorable             ViolationCode = "not_storable"
 	ViolationCodeNulCharacter            ViolationCode = "nul_character"
 	ViolationCodeNumberOutOfRange        ViolationCode = "number_out_of_range"
@@ -83,8 +166,10 @@ const (
 	ViolationCodeTimestampInMilliseconds ViolationCode = "timestamp_in_milliseconds"
 	ViolationCodeTooDeep                 ViolationCode = "too_deep"
 	ViolationCodeTooLarge                ViolationCode = "too_large"
+	ViolationCodeTooManyBuckets          ViolationCode = "too_many_buckets"
 	ViolationCodeType                    ViolationCode = "type"
 	ViolationCodeUnknownField            ViolationCode = "unknown_field"
+	ViolationCodeUnknownTimeZone         ViolationCode = "unknown_time_zone"
 )
 
 // BatchReceipt What became of the events of a batch. The four numbers add up to the events sent.
@@ -116,6 +201,66 @@ type BatchReceipt struct {
 	// Example: 0
 	Retry int32 `json:"retry"`
 }
+
+// Bucket A bucket of time.
+//
+// Example: {"partial":false,"start":1690070400,"time":"2023-07-23T00:00:00Z"}
+type Bucket struct {
+	// Partial Whether the bucket isn't over yet, or the range cuts it.
+	//
+	// Example: false
+	Partial bool `json:"partial"`
+
+	// Start A point in time, in Unix seconds; before 1970 it is negative.
+	//
+	// Example: 1690070400
+	Start Moment `json:"start"`
+
+	// Time The start in the time zone of the question (RFC 3339).
+	//
+	// Example: 2023-07-23T00:00:00Z
+	Time LocalTime `json:"time"`
+}
+
+// Cohort The users who began in one period.
+//
+// Example: {"returned":[10,20],"shares":[0.25,0.5],"start":1688342400,"time":"2023-07-03T00:00:00Z","users":40}
+type Cohort struct {
+	// Returned How many of them came back in the period itself, the next one, and so on, as far as the range goes.
+	//
+	// Example: [10,20]
+	Returned []int64 `json:"returned"`
+
+	// Shares The same as shares of `users`; 0 in an empty cohort.
+	//
+	// Example: [0.25,0.5]
+	Shares []float64 `json:"shares"`
+
+	// Start A point in time, in Unix seconds; before 1970 it is negative.
+	//
+	// Example: 1690070400
+	Start Moment `json:"start"`
+
+	// Time The start in the time zone of the question (RFC 3339).
+	//
+	// Example: 2023-07-23T00:00:00Z
+	Time LocalTime `json:"time"`
+
+	// Users How many users it has.
+	//
+	// Example: 40
+	Users int64 `json:"users"`
+}
+
+// CohortInterval The length of a period.
+//
+// Example: week
+type CohortInterval string
+
+// Comparison What to compare with: `previous`, the period before.
+//
+// Example: previous
+type Comparison string
 
 // Event One thing that a user did.
 //
@@ -186,6 +331,21 @@ type EventID = openapi_types.UUID
 // Example: [{"event_type":"login","timestamp":1690000000,"user_id":42}]
 type EventList = []Event
 
+// EventPage A page of events.
+//
+// Example: {"events":[{"event_id":"01890a5d-ac96-774b-bcce-b302099a8057","event_type":"purchase","timestamp":1690000000,"user_id":123}]}
+type EventPage struct {
+	// Events The newest first.
+	//
+	// Example: [{"event_id":"01890a5d-ac96-774b-bcce-b302099a8057","event_type":"purchase","timestamp":1690000000,"user_id":123}]
+	Events []StoredEvent `json:"events"`
+
+	// NextCursor Where the next page begins; absent on the last.
+	//
+	// Example: 1690000000_01890a5d-ac96-774b-bcce-b302099a8057_123
+	NextCursor *string `json:"next_cursor,omitempty"`
+}
+
 // EventResult What became of one event of a batch.
 //
 // Example: {"event_id":"01890a5d-ac96-774b-bcce-b302099a8057","index":17,"status":"duplicate"}
@@ -232,6 +392,57 @@ type EventStatus string
 // Example: purchase
 type EventType = string
 
+// EventTypeList Event types; empty means all.
+//
+// Example: ["login","logout"]
+type EventTypeList = []EventType
+
+// EventTypeSeries The counts of a type over time.
+//
+// Example: {"count":5,"event_type":"login","from":1690070400,"interval":"day","points":[{"count":5,"partial":false,"start":1690070400,"time":"2023-07-23T00:00:00Z"}],"to":1690156800,"tz":"UTC"}
+type EventTypeSeries struct {
+	// Count The number of events in the whole range.
+	//
+	// Example: 5
+	Count int64 `json:"count"`
+
+	// EventType What kind of event: a letter or digit, then letters, digits and `_ . : -`.
+	//
+	//
+	// Example: purchase
+	EventType EventType `json:"event_type"`
+
+	// From A point in time, in Unix seconds; before 1970 it is negative.
+	//
+	// Example: 1690070400
+	From Moment `json:"from"`
+
+	// Interval The length of a bucket. Days, weeks (from Monday) and months are those of the calendar of a time zone.
+	//
+	// Example: day
+	Interval Interval `json:"interval"`
+
+	// Points Every bucket that the range touches, the oldest first.
+	//
+	// Example: [{"count":5,"partial":false,"start":1690070400,"time":"2023-07-23T00:00:00Z"}]
+	Points []Point `json:"points"`
+
+	// Previous The same for the period before, as many buckets long.
+	//
+	// Example: {"count":7,"from":1689984000,"points":[{"count":7,"partial":false,"start":1689984000,"time":"2023-07-22T00:00:00Z"}],"to":1690070400}
+	Previous *PreviousPeriod `json:"previous,omitempty"`
+
+	// To A point in time, in Unix seconds; before 1970 it is negative.
+	//
+	// Example: 1690070400
+	To Moment `json:"to"`
+
+	// Tz A name of the IANA time zone database.
+	//
+	// Example: Europe/Berlin
+	Tz TimeZone `json:"tz"`
+}
+
 // EventTypeStats How many events of a type there are.
 //
 // Example: {"count":15,"event_type":"login"}
@@ -247,6 +458,200 @@ type EventTypeStats struct {
 	// Example: purchase
 	EventType EventType `json:"event_type"`
 }
+
+// EventTypeStatsPage Event types and their counts.
+//
+// Example: {"event_types":[{"count":15,"event_type":"login"}]}
+type EventTypeStatsPage struct {
+	// EventTypes The most frequent first.
+	//
+	// Example: [{"count":15,"event_type":"login"}]
+	EventTypes []EventTypeStats `json:"event_types"`
+
+	// NextCursor Where the next page begins; absent on the last.
+	//
+	// Example: 15_login
+	NextCursor *string `json:"next_cursor,omitempty"`
+}
+
+// ExportFormat `ndjson`: one event per line as JSON; `csv`: with a header line, and the payload as JSON text.
+//
+// Example: ndjson
+type ExportFormat string
+
+// Field What of an event is meant: `event_type`, `user_id`, or a place in the payload: `payload.plan`, nested as
+// `payload.address.city`, the n-th item of an array from 0 as `payload.items[0]`. A name with dots, brackets or quotation
+// marks is written as a JSON string in brackets: `payload["a.b"]`.
+//
+// Example: payload.plan
+type Field = string
+
+// FieldList Up to three fields.
+//
+// Example: ["payload.plan"]
+type FieldList = []Field
+
+// Filter A condition on an event. `null` stands for a field that isn't there; one that is there and null is no different.
+//
+//   - `eq`, `neq`: equal to `value`, a string, number, boolean, or null; types are kept.
+//   - `in`, `not_in`: equal to one, or none, of the list `value`.
+//   - `exists`: there and not null; with the `value` false, the opposite.
+//   - `gt`, `gte`, `lt`, `lte`: compared with `value`, a number or a string; strings by their bytes. A field of another
+//     type never fits.
+//   - `contains`: a string that has the string `value` in it, or an array that has an item equal to `value`.
+//   - `starts_with`: a string that begins with the string `value`.
+//
+// Example: {"field":"payload.plan","op":"eq","value":"pro"}
+type Filter struct {
+	// Field What of an event is meant: `event_type`, `user_id`, or a place in the payload: `payload.plan`, nested as
+	// `payload.address.city`, the n-th item of an array from 0 as `payload.items[0]`. A name with dots, brackets or quotation
+	// marks is written as a JSON string in brackets: `payload["a.b"]`.
+	//
+	//
+	// Example: payload.plan
+	Field Field `json:"field"`
+
+	// Op How to compare.
+	//
+	// Example: eq
+	Op FilterOperator `json:"op"`
+
+	// Value What to compare with.
+	//
+	// Example: pro
+	Value interface{} `json:"value,omitempty"`
+}
+
+// FilterList Conditions on an event.
+//
+// Example: [{"field":"payload.plan","op":"eq","value":"pro"}]
+type FilterList = []Filter
+
+// FilterOperator How to compare.
+//
+// Example: eq
+type FilterOperator string
+
+// Funnel A question about a way that users go.
+//
+// Example: {"from":1689976800,"steps":[{"event_type":"signup"},{"event_type":"purchase"}],"to":1690581600,"window":86400}
+type Funnel struct {
+	// From A point in time, in Unix seconds; up to the year 9998.
+	//
+	// Example: 1690070400
+	From Instant `json:"from"`
+
+	// GroupBy Up to three fields.
+	//
+	// Example: ["payload.plan"]
+	GroupBy *FieldList `json:"group_by,omitempty"`
+
+	// Limit How many groups to list at most, those with the most users at the first step; without it 100.
+	//
+	// Example: 10
+	Limit *int32 `json:"limit,omitempty"`
+
+	// Order `loose`: other events may happen between two steps; `strict`: none of the funnel's steps may.
+	//
+	// Example: loose
+	Order *StepOrder `json:"order,omitempty"`
+
+	// Steps Two to ten steps.
+	//
+	// Example: [{"event_type":"signup"},{"event_type":"purchase"}]
+	Steps StepList `json:"steps"`
+
+	// To A point in time, in Unix seconds; up to the year 9998.
+	//
+	// Example: 1690070400
+	To Instant `json:"to"`
+
+	// Window How many seconds after the first step the last may be taken.
+	//
+	// Example: 86400
+	Window int64 `json:"window"`
+}
+
+// FunnelGroup The funnel of one group.
+//
+// Example: {"key":["pro"],"steps":[{"conversion":1,"median_seconds":null,"users":20}]}
+type FunnelGroup struct {
+	// Key The value of each field of `group_by`, as it stands in the payload; null when there is none.
+	//
+	// Example: ["pro"]
+	Key GroupKey `json:"key"`
+
+	// Steps One entry for each step.
+	//
+	// Example: [{"conversion":1,"median_seconds":null,"users":200}]
+	Steps FunnelStepList `json:"steps"`
+}
+
+// FunnelResult The users at each step.
+//
+// Example: {"steps":[{"conversion":1,"median_seconds":null,"users":200},{"conversion":0.25,"median_seconds":41,"users":50}]}
+type FunnelResult struct {
+	// Groups With `group_by`, the same for each group. A user belongs to that of their first step.
+	//
+	// Example: [{"key":["pro"],"steps":[{"conversion":1,"median_seconds":null,"users":20},{"conversion":0.25,"median_seconds":41,"users":5}]}]
+	Groups *[]FunnelGroup `json:"groups,omitempty"`
+
+	// Steps One entry for each step.
+	//
+	// Example: [{"conversion":1,"median_seconds":null,"users":200}]
+	Steps FunnelStepList `json:"steps"`
+}
+
+// FunnelStep The users who took a step.
+//
+// Example: {"conversion":0.25,"median_seconds":41,"users":50}
+type FunnelStep struct {
+	// Conversion Their share of the users who took the first step; 0 when nobody did.
+	//
+	// Example: 0.25
+	Conversion float64 `json:"conversion"`
+
+	// MedianSeconds The median time since the step before, in seconds, of those who took this one (nearest rank); null for the first step, and when nobody took it.
+	//
+	//
+	// Example: 41
+	MedianSeconds *int64 `json:"median_seconds"`
+
+	// Users How many users took it.
+	//
+	// Example: 50
+	Users int64 `json:"users"`
+}
+
+// FunnelStepList One entry for each step.
+//
+// Example: [{"conversion":1,"median_seconds":null,"users":200}]
+type FunnelStepList = []FunnelStep
+
+// Group The events that are alike in what was grouped by.
+//
+// Example: {"key":["pro"],"value":12}
+type Group struct {
+	// Key The value of each field of `group_by`, as it stands in the payload; null when there is none.
+	//
+	// Example: ["pro"]
+	Key GroupKey `json:"key"`
+
+	// Value The number over the whole range; null when there is none, as the mean of nothing. It may have more digits than a double can hold.
+	//
+	// Example: 12
+	Value *Number `json:"value"`
+
+	// Values With an `interval`, the number of each bucket.
+	//
+	// Example: [12,0]
+	Values *NumberList `json:"values,omitempty"`
+}
+
+// GroupKey The value of each field of `group_by`, as it stands in the payload; null when there is none.
+//
+// Example: ["pro"]
+type GroupKey = []*interface{}
 
 // Health What works.
 //
@@ -333,6 +738,16 @@ type IndexLinks struct {
 	Problems string `json:"problems"`
 }
 
+// Instant A point in time, in Unix seconds; up to the year 9998.
+//
+// Example: 1690070400
+type Instant = int64
+
+// Interval The length of a bucket. Days, weeks (from Monday) and months are those of the calendar of a time zone.
+//
+// Example: day
+type Interval string
+
 // Limits Bounds on what may be sent.
 //
 // Example: {"max_batch_bytes":8388608,"max_batch_events":5000,"max_event_bytes":131072,"max_future_skew_seconds":3600,"max_payload_bytes":65536,"requests_per_minute":1500}
@@ -366,6 +781,113 @@ type Limits struct {
 	//
 	// Example: 1500
 	RequestsPerMinute int32 `json:"requests_per_minute"`
+}
+
+// LocalTime The start in the time zone of the question (RFC 3339).
+//
+// Example: 2023-07-23T00:00:00Z
+type LocalTime = time.Time
+
+// Match How many of the filters have to fit: `all`, or `any`, at least one.
+//
+// Example: all
+type Match string
+
+// Metric What to work out. `count` counts events and `unique_users` users; the others need `value`: sum, mean, least and greatest number, and
+// percentiles.
+//
+// Example: count
+type Metric string
+
+// Moment A point in time, in Unix seconds; before 1970 it is negative.
+//
+// Example: 1690070400
+type Moment = int64
+
+// Number The number over the whole range; null when there is none, as the mean of nothing. It may have more digits than a double can hold.
+//
+// Example: 12
+type Number = float32
+
+// NumberList With an `interval`, the number of each bucket.
+//
+// Example: [12,0]
+type NumberList = []*Number
+
+// Order The order of groups: by their number, or by their key. Groups of equal number follow in the order of their keys: null, false, true,
+// numbers, strings by their bytes, arrays, objects. Groups without a number come last.
+//
+// Example: value_desc
+type Order string
+
+// OtherGroups All groups beyond the limit, together. Absent when there are none.
+//
+// Example: {"groups":3,"value":7}
+type OtherGroups struct {
+	// Groups How many groups they are.
+	//
+	// Example: 3
+	Groups int64 `json:"groups"`
+
+	// Value The number over the whole range; null when there is none, as the mean of nothing. It may have more digits than a double can hold.
+	//
+	// Example: 12
+	Value *Number `json:"value"`
+
+	// Values With an `interval`, the number of each bucket.
+	//
+	// Example: [12,0]
+	Values *NumberList `json:"values,omitempty"`
+}
+
+// Point A bucket of time and how many events fell into it.
+//
+// Example: {"count":5,"partial":false,"start":1690070400,"time":"2023-07-23T00:00:00Z"}
+type Point struct {
+	// Count The number of events.
+	//
+	// Example: 5
+	Count int64 `json:"count"`
+
+	// Partial Whether the count is not that of the whole bucket, because it isn't over yet or the range cuts it.
+	//
+	// Example: false
+	Partial bool `json:"partial"`
+
+	// Start A point in time, in Unix seconds; before 1970 it is negative.
+	//
+	// Example: 1690070400
+	Start Moment `json:"start"`
+
+	// Time The start in the time zone of the question (RFC 3339).
+	//
+	// Example: 2023-07-23T00:00:00Z
+	Time LocalTime `json:"time"`
+}
+
+// PreviousPeriod The same for the period before, as many buckets long.
+//
+// Example: {"count":7,"from":1689984000,"points":[{"count":7,"partial":false,"start":1689984000,"time":"2023-07-22T00:00:00Z"}],"to":1690070400}
+type PreviousPeriod struct {
+	// Count The number of events in the period.
+	//
+	// Example: 7
+	Count int64 `json:"count"`
+
+	// From A point in time, in Unix seconds; before 1970 it is negative.
+	//
+	// Example: 1690070400
+	From Moment `json:"from"`
+
+	// Points Its buckets, one for each of the range's.
+	//
+	// Example: [{"count":7,"partial":false,"start":1689984000,"time":"2023-07-22T00:00:00Z"}]
+	Points []Point `json:"points"`
+
+	// To A point in time, in Unix seconds; before 1970 it is negative.
+	//
+	// Example: 1690070400
+	To Moment `json:"to"`
 }
 
 // Problem Why a request failed (RFC 9457).
@@ -453,6 +975,135 @@ type ProblemKindList struct {
 	Problems []ProblemKind `json:"problems"`
 }
 
+// Query A question about events.
+//
+// Example: {"from":1690000000,"group_by":["payload.plan"],"metric":"count","to":1690003600}
+type Query struct {
+	// EventTypes Event types; empty means all.
+	//
+	// Example: ["login","logout"]
+	EventTypes *EventTypeList `json:"event_types,omitempty"`
+
+	// Filters Conditions on an event.
+	//
+	// Example: [{"field":"payload.plan","op":"eq","value":"pro"}]
+	Filters *FilterList `json:"filters,omitempty"`
+
+	// From A point in time, in Unix seconds; up to the year 9998.
+	//
+	// Example: 1690070400
+	From Instant `json:"from"`
+
+	// GroupBy Up to three fields.
+	//
+	// Example: ["payload.plan"]
+	GroupBy *FieldList `json:"group_by,omitempty"`
+
+	// IncludeOther Whether the groups beyond `limit` are put together in `other`.
+	//
+	// Example: true
+	IncludeOther *bool `json:"include_other,omitempty"`
+
+	// Interval The length of a bucket. Days, weeks (from Monday) and months are those of the calendar of a time zone.
+	//
+	// Example: day
+	Interval *Interval `json:"interval,omitempty"`
+
+	// Limit How many groups to list at most; without it 100.
+	//
+	// Example: 10
+	Limit *int32 `json:"limit,omitempty"`
+
+	// Match How many of the filters have to fit: `all`, or `any`, at least one.
+	//
+	// Example: all
+	Match *Match `json:"match,omitempty"`
+
+	// Metric What to work out. `count` counts events and `unique_users` users; the others need `value`: sum, mean, least and greatest number, and
+	// percentiles.
+	//
+	//
+	// Example: count
+	Metric Metric `json:"metric"`
+
+	// Order The order of groups: by their number, or by their key. Groups of equal number follow in the order of their keys: null, false, true,
+	// numbers, strings by their bytes, arrays, objects. Groups without a number come last.
+	//
+	//
+	// Example: value_desc
+	Order *Order `json:"order,omitempty"`
+
+	// To A point in time, in Unix seconds; up to the year 9998.
+	//
+	// Example: 1690070400
+	To Instant `json:"to"`
+
+	// Tz A name of the IANA time zone database.
+	//
+	// Example: Europe/Berlin
+	Tz *TimeZone `json:"tz,omitempty"`
+
+	// Value What of an event is meant: `event_type`, `user_id`, or a place in the payload: `payload.plan`, nested as
+	// `payload.address.city`, the n-th item of an array from 0 as `payload.items[0]`. A name with dots, brackets or quotation
+	// marks is written as a JSON string in brackets: `payload["a.b"]`.
+	//
+	//
+	// Example: payload.plan
+	Value *Field `json:"value,omitempty"`
+}
+
+// QueryResult The answer to a question.
+//
+// Example: {"from":1690000000,"group_by":["payload.plan"],"groups":[{"key":["pro"],"value":12}],"metric":"count","to":1690003600}
+type QueryResult struct {
+	// Buckets With an `interval`, every bucket that the range touches, the oldest first.
+	//
+	// Example: [{"partial":false,"start":1690070400,"time":"2023-07-23T00:00:00Z"}]
+	Buckets *[]Bucket `json:"buckets,omitempty"`
+
+	// From A point in time, in Unix seconds; up to the year 9998.
+	//
+	// Example: 1690070400
+	From Instant `json:"from"`
+
+	// GroupBy Up to three fields.
+	//
+	// Example: ["payload.plan"]
+	GroupBy FieldList `json:"group_by"`
+
+	// Groups The groups, in the order asked for. Without `group_by` there is one, with an empty key.
+	//
+	// Example: [{"key":["pro"],"value":12}]
+	Groups []Group `json:"groups"`
+
+	// Interval The length of a bucket. Days, weeks (from Monday) and months are those of the calendar of a time zone.
+	//
+	// Example: day
+	Interval *Interval `json:"interval,omitempty"`
+
+	// Metric What to work out. `count` counts events and `unique_users` users; the others need `value`: sum, mean, least and greatest number, and
+	// percentiles.
+	//
+	//
+	// Example: count
+	Metric Metric `json:"metric"`
+
+	// Other All groups beyond the limit, together. Absent when there are none.
+	//
+	// Example: {"groups":3,"value":7}
+	Other *OtherGroups `json:"other,omitempty"`
+
+	// To A point in time, in Unix seconds; up to the year 9998.
+	//
+	// Example: 1690070400
+	To Instant `json:"to"`
+
+	// Tz A name of the IANA time zone database.
+	//
+	// Example: Europe/Berlin
+	Tz *TimeZone `json:"tz,omitempty"`
+}
+
 // Receipt The event was taken.
 //
 // Example: {"status":"received"}
@@ -468,13 +1119,143 @@ type Receipt struct {
 // Example: received
 type ReceiptStatus string
 
+// Retention A question about who comes back.
+//
+// Example: {"first":{"event_type":"signup"},"from":1688342400,"interval":"week","returning":{"event_type":"login"},"to":1690761600}
+type Retention struct {
+	// First A kind of event.
+	//
+	// Example: {"event_type":"purchase"}
+	First Step `json:"first"`
+
+	// From A point in time, in Unix seconds; up to the year 9998.
+	//
+	// Example: 1690070400
+	From Instant `json:"from"`
+
+	// Interval The length of a period.
+	//
+	// Example: week
+	Interval CohortInterval `json:"interval"`
+
+	// Periods How many periods to follow a cohort, its own included; without it 12.
+	//
+	// Example: 12
+	Periods *int32 `json:"periods,omitempty"`
+
+	// Returning A kind of event.
+	//
+	// Example: {"event_type":"purchase"}
+	Returning Step `json:"returning"`
+
+	// To A point in time, in Unix seconds; up to the year 9998.
+	//
+	// Example: 1690070400
+	To Instant `json:"to"`
+
+	// Tz A name of the IANA time zone database.
+	//
+	// Example: Europe/Berlin
+	Tz *TimeZone `json:"tz,omitempty"`
+}
+
+// RetentionResult Who came back.
+//
+// Example: {"cohorts":[{"returned":[10,20],"shares":[0.25,0.5],"start":1688342400,"time":"2023-07-03T00:00:00Z","users":40}],"interval":"week","tz":"UTC"}
+type RetentionResult struct {
+	// Cohorts One for each period that the range touches, the oldest first.
+	//
+	// Example: [{"returned":[10,20],"shares":[0.25,0.5],"start":1688342400,"time":"2023-07-03T00:00:00Z","users":40}]
+	Cohorts []Cohort `json:"cohorts"`
+
+	// Interval The length of a period.
+	//
+	// Example: week
+	Interval CohortInterval `json:"interval"`
+
+	// Tz A name of the IANA time zone database.
+	//
+	// Example: Europe/Berlin
+	Tz TimeZone `json:"tz"`
+}
+
+// Step A kind of event.
+//
+// Example: {"event_type":"purchase"}
+type Step struct {
+	// EventType What kind of event: a letter or digit, then letters, digits and `_ . : -`.
+	//
+	//
+	// Example: purchase
+	EventType EventType `json:"event_type"`
+
+	// Filters Conditions on an event.
+	//
+	// Example: [{"field":"payload.plan","op":"eq","value":"pro"}]
+	Filters *FilterList `json:"filters,omitempty"`
+
+	// Match How many of the filters have to fit: `all`, or `any`, at least one.
+	//
+	// Example: all
+	Match *Match `json:"match,omitempty"`
+}
+
+// StepList Two to ten steps.
+//
+// Example: [{"event_type":"signup"},{"event_type":"purchase"}]
+type StepList = []Step
+
+// StepOrder `loose`: other events may happen between two steps; `strict`: none of the funnel's steps may.
+//
+// Example: loose
+type StepOrder string
+
+// StoredEvent An event as it is kept.
+//
+// Example: {"event_id":"01890a5d-ac96-774b-bcce-b302099a8057","event_type":"purchase","payload":{"item":"book"},"timestamp":1690000000,"user_id":123}
+type StoredEvent struct {
+	// EventID A UUID of any version in canonical form (36 characters, lower case), not the nil UUID.
+	// Together with `user_id` and `timestamp` it identifies the event. Without one
+	// the server makes a UUIDv7.
+	//
+	//
+	// Example: 01890a5d-ac96-774b-bcce-b302099a8057
+	EventID EventID `json:"event_id"`
+
+	// EventType What kind of event: a letter or digit, then letters, digits and `_ . : -`.
+	//
+	//
+	// Example: purchase
+	EventType EventType `json:"event_type"`
+
+	// Payload Equal to what was sent; the order of names may differ. Absent when there was none.
+	//
+	// Example: {"item":"book"}
+	Payload *map[string]interface{} `json:"payload,omitempty"`
+
+	// Timestamp When, in Unix seconds.
+	//
+	// Example: 1690000000
+	Timestamp int64 `json:"timestamp"`
+
+	// UserID Who did it.
+	//
+	// Example: 123
+	UserID int64 `json:"user_id"`
+}
+
+// TimeZone A name of the IANA time zone database.
+//
+// Example: Europe/Berlin
+type TimeZone = string
+
 // Violation One value that breaks the contract.
 //
 // Example: {"code":"minimum","detail":"must be at least 1","pointer":"/user_id"}
 type Violation struct {
 	// Code The stable name of a broken rule. New versions may add some. Named after the schema's keyword where there is one
-	// (`required`, `type`, `minimum`, `maximum`, `min_length`, `max_length`, `pattern`, `format`,
-	// `max_properties`, `min_items`); the others are:
+	// (`required`, `type`, `enum`, `minimum`, `maximum`, `min_length`, `max_length`, `pattern`, `format`,
+	// `max_properties`, `min_items`, `max_items`); the others are:
 	//
 	// * `unknown_field`: the schema has no such name; names are case-sensitive
 	// * `duplicate_field`: the same name twice in one object
@@ -486,6 +1267,11 @@ type Violation struct {
 	// * `number_out_of_range`: a number that can't be kept in full
 	// * `timestamp_in_future`: later than the clock allows
 	// * `timestamp_in_milliseconds`: looks like milliseconds; seconds are due
+	// * `duplicate_item`: the same item twice in one list
+	// * `not_applicable`: has no meaning beside the other values
+	// * `empty_range`: the end is before the beginning
+	// * `too_many_buckets`: the range has too many buckets of this interval
+	// * `unknown_time_zone`: no such time zone is known
 	// * `not_storable`: the database can't hold it, for a reason that no other code names
 	//
 	//
@@ -506,8 +1292,8 @@ type Violation struct {
 }
 
 // ViolationCode The stable name of a broken rule. New versions may add some. Named after the schema's keyword where there is one
-// (`required`, `type`, `minimum`, `maximum`, `min_length`, `max_length`, `pattern`, `format`,
-// `max_properties`, `min_items`); the others are:
+// (`required`, `type`, `enum`, `minimum`, `maximum`, `min_length`, `max_length`, `pattern`, `format`,
+// `max_properties`, `min_items`, `max_items`); the others are:
 //
 // * `unknown_field`: the schema has no such name; names are case-sensitive
 // * `duplicate_field`: the same name twice in one object
@@ -519,10 +1305,47 @@ type Violation struct {
 // * `number_out_of_range`: a number that can't be kept in full
 // * `timestamp_in_future`: later than the clock allows
 // * `timestamp_in_milliseconds`: looks like milliseconds; seconds are due
+// * `duplicate_item`: the same item twice in one list
+// * `not_applicable`: has no meaning beside the other values
+// * `empty_range`: the end is before the beginning
+// * `too_many_buckets`: the range has too many buckets of this interval
+// * `unknown_time_zone`: no such time zone is known
 // * `not_storable`: the database can't hold it, for a reason that no other code names
 //
 // Example: minimum
 type ViolationCode string
+
+// Cursor defines model for Cursor.
+type Cursor = string
+
+// EventTypeFilter What kind of event: a letter or digit, then letters, digits and `_ . : -`.
+//
+// Example: purchase
+type EventTypeFilter = EventType
+
+// FilterMatch How many of the filters have to fit: `all`, or `any`, at least one.
+//
+// Example: all
+type FilterMatch = Match
+
+// Filters defines model for Filters.
+type Filters = string
+
+// From A point in time, in Unix seconds; up to the year 9998.
+//
+// Example: 1690070400
+type From = Instant
+
+// Limit defines model for Limit.
+type Limit = int32
+
+// To A point in time, in Unix seconds; up to the year 9998.
+//
+// Example: 1690070400
+type To = Instant
+
+// UserIDFilter defines model for UserIdFilter.
+type UserIDFilter = int64
 
 // BadRequest Why a request failed (RFC 9457).
 //
@@ -543,6 +1366,11 @@ type Internal = Problem
 //
 // Example: {"code":"validation_failed","detail":"1 value breaks the contract; see errors.","errors":[{"code":"minimum","detail":"must be at least 1","pointer":"/user_id"}],"status":422,"title":"The request breaks the contract","type":"/problems/validation_failed"}
 type Invalid = Problem
+
+// InvalidQuestion Why a request failed (RFC 9457).
+//
+// Example: {"code":"validation_failed","detail":"1 value breaks the contract; see errors.","errors":[{"code":"minimum","detail":"must be at least 1","pointer":"/user_id"}],"status":422,"title":"The request breaks the contract","type":"/problems/validation_failed"}
+type InvalidQuestion = Problem
 
 // NotFound Why a request failed (RFC 9457).
 //
@@ -576,6 +1404,34 @@ type SendEventParams struct {
 	IdempotencyKey *openapi_types.UUID `json:"Idempotency-Key,omitempty"`
 }
 
+// ListEventsParams defines parameters for ListEvents.
+type ListEventsParams struct {
+	// EventType Only events of this type.
+	EventType *EventTypeFilter `form:"event_type,omitempty" json:"event_type,omitempty"`
+
+	// UserID Only events of this user.
+	UserID *UserIDFilter `form:"user_id,omitempty" json:"user_id,omitempty"`
+
+	// From The beginning of the range, in Unix seconds, included.
+	From *From `form:"from,omitempty" json:"from,omitempty"`
+
+	// To The end of the range, in Unix seconds, not included.
+	To *To `form:"to,omitempty" json:"to,omitempty"`
+
+	// Filters Only events that fit: a JSON array of filters, as `POST /query` takes them.
+	Filters *Filters `form:"filters,omitempty" json:"filters,omitempty"`
+
+	// Match How many of the filters have to fit: `all` (without it), or `any`.
+	Match *FilterMatch `form:"match,omitempty" json:"match,omitempty"`
+
+	// Limit How many to list at most; without it 100.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor Where to go on: the `next_cursor` of the page before, or the `timestamp`, `event_id` and `user_id` of the
+	// last event seen, joined by `_`.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
 // SendEventsParams defines parameters for SendEvents.
 type SendEventsParams struct {
 	// Verbose `true`: `results` lists every event, with the ids that the server made.
@@ -591,11 +1447,115 @@ type SendEventsParams struct {
 	IdempotencyKey *openapi_types.UUID `json:"Idempotency-Key,omitempty"`
 }
 
+// ExportEventsParams defines parameters for ExportEvents.
+type ExportEventsParams struct {
+	// Format What to send; without it `ndjson`.
+	Format *ExportFormat `form:"format,omitempty" json:"format,omitempty"`
+
+	// EventType Only events of this type.
+	EventType *EventTypeFilter `form:"event_type,omitempty" json:"event_type,omitempty"`
+
+	// UserID Only events of this user.
+	UserID *UserIDFilter `form:"user_id,omitempty" json:"user_id,omitempty"`
+
+	// From The beginning of the range, in Unix seconds, included.
+	From *From `form:"from,omitempty" json:"from,omitempty"`
+
+	// To The end of the range, in Unix seconds, not included.
+	To *To `form:"to,omitempty" json:"to,omitempty"`
+
+	// Filters Only events that fit: a JSON array of filters, as `POST /query` takes them.
+	Filters *Filters `form:"filters,omitempty" json:"filters,omitempty"`
+
+	// Match How many of the filters have to fit: `all` (without it), or `any`.
+	Match *FilterMatch `form:"match,omitempty" json:"match,omitempty"`
+
+	// Cursor Where to go on: the `next_cursor` of the page before, or the `timestamp`, `event_id` and `user_id` of the
+	// last event seen, joined by `_`.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// AcceptEncoding With `gzip` in it the answer is compressed.
+	AcceptEncoding *string `json:"Accept-Encoding,omitempty"`
+}
+
+// ListEventTypeStatsParams defines parameters for ListEventTypeStats.
+type ListEventTypeStatsParams struct {
+	// Prefix Only the types that begin so.
+	Prefix *string `form:"prefix,omitempty" json:"prefix,omitempty"`
+
+	// Limit How many to list at most; without it 100.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor Where to go on, the `next_cursor` of the page before.
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
+// GetEventTypeStatsParams defines parameters for GetEventTypeStats.
+type GetEventTypeStatsParams struct {
+	// From The beginning of the range, in Unix seconds, included.
+	From *From `form:"from,omitempty" json:"from,omitempty"`
+
+	// To The end of the range, in Unix seconds, not included.
+	To *To `form:"to,omitempty" json:"to,omitempty"`
+}
+
+// GetEventTypeSeriesParams defines parameters for GetEventTypeSeries.
+type GetEventTypeSeriesParams struct {
+	// Interval How long a bucket is; without it a day.
+	Interval *Interval `form:"interval,omitempty" json:"interval,omitempty"`
+
+	// Tz The time zone whose calendar the buckets follow; without it UTC.
+	Tz *TimeZone `form:"tz,omitempty" json:"tz,omitempty"`
+
+	// From The beginning of the range, in Unix seconds, included.
+	From *From `form:"from,omitempty" json:"from,omitempty"`
+
+	// To The end of the range, in Unix seconds, not included.
+	To *To `form:"to,omitempty" json:"to,omitempty"`
+
+	// Compare `previous`: the answer has the same number of buckets before the range, too, in `previous`.
+	Compare *Comparison `form:"compare,omitempty" json:"compare,omitempty"`
+}
+
+// ListUserEventsParams defines parameters for ListUserEvents.
+type ListUserEventsParams struct {
+	// EventType Only events of this type.
+	EventType *EventTypeFilter `form:"event_type,omitempty" json:"event_type,omitempty"`
+
+	// From The beginning of the range, in Unix seconds, included.
+	From *From `form:"from,omitempty" json:"from,omitempty"`
+
+	// To The end of the range, in Unix seconds, not included.
+	To *To `form:"to,omitempty" json:"to,omitempty"`
+
+	// Filters Only events that fit: a JSON array of filters, as `POST /query` takes them.
+	Filters *Filters `form:"filters,omitempty" json:"filters,omitempty"`
+
+	// Match How many of the filters have to fit: `all` (without it), or `any`.
+	Match *FilterMatch `form:"match,omitempty" json:"match,omitempty"`
+
+	// Limit How many to list at most; without it 100.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor Where to go on: the `next_cursor` of the page before, or the `timestamp`, `event_id` and `user_id` of the
+	// last event seen, joined by `_`.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+}
+
 // SendEventJSONRequestBody defines body for SendEvent for application/json ContentType.
 type SendEventJSONRequestBody = Event
 
 // SendEventsJSONRequestBody defines body for SendEvents for application/json ContentType.
 type SendEventsJSONRequestBody = EventBatch
+
+// QueryEventsJSONRequestBody defines body for QueryEvents for application/json ContentType.
+type QueryEventsJSONRequestBody = Query
+
+// QueryFunnelJSONRequestBody defines body for QueryFunnel for application/json ContentType.
+type QueryFunnelJSONRequestBody = Funnel
+
+// QueryRetentionJSONRequestBody defines body for QueryRetention for application/json ContentType.
+type QueryRetentionJSONRequestBody = Retention
 
 // AsEventList returns the union data inside the EventBatch as a EventList
 func (t EventBatch) AsEventList() (EventList, error) {
@@ -791,6 +1751,15 @@ type ClientInterface interface {
 	// Corresponds with POST /event (the `SendEvent` operationId).
 	SendEvent(ctx context.Context, params *SendEventParams, body SendEventJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ListEvents The latest events
+	//
+	// Events, the newest first: by `timestamp`, then by `event_id` and `user_id`. Follow `next_cursor` for older ones. Pages
+	// are stable while events arrive: nothing is listed twice, and nothing is left out but events that arrive later than
+	// their place in the order was passed.
+	//
+	// Corresponds with GET /events (the `ListEvents` operationId).
+	ListEvents(ctx context.Context, params *ListEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// SendEventsWithBody Send many events
 	//
 	// Stores up to 5,000 events and counts them. Each event is taken, found to be a
@@ -840,6 +1809,18 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /events (the `SendEvents` operationId).
 	SendEvents(ctx context.Context, params *SendEventsParams, body SendEventsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ExportEvents Download events
+	//
+	// All events that fit, the oldest first, as JSON lines that `POST /events` takes, or as CSV. The
+	// answer is streamed, and compressed when asked for (`Accept-Encoding: gzip`). However many there are, neither side needs to hold them.
+	//
+	// If the connection breaks, go on from the last whole line: pass its `timestamp`, `event_id` and `user_id`,
+	// joined by `_`, as `cursor`. An answer that breaks off has no end of the chunked
+	// body: HTTP clients report it as an error.
+	//
+	// Corresponds with GET /events/export (the `ExportEvents` operationId).
+	ExportEvents(ctx context.Context, params *ExportEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetLiveness Is the process alive?
 	//
@@ -893,6 +1874,102 @@ type ClientInterface interface {
 	// Corresponds with GET /problems/{code} (the `GetProblem` operationId).
 	GetProblem(ctx context.Context, code string, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// QueryEventsWithBody Count, sum or rank by any property
+	//
+	// One number per group, or per group and bucket of time: how many events or users, or the
+	// sum, mean, extreme or percentile of a number in the payload. Nothing has to be declared beforehand:
+	// any place in the payload can be grouped by, filtered by and summed.
+	//
+	// Groups are ranked by their number over the whole range; `limit` of them are listed, and
+	// with `include_other` all others together as one more. An event without a value at a place
+	// belongs to the group `null`, which is another than the string `"null"`. Types are kept: `1` is not
+	// `"1"`, but it is `1.0`.
+	//
+	// Numbers are exact. A `sum` is that of the decimals as sent, `avg` is the exact quotient rounded once,
+	// percentiles are values that occur (nearest rank). Only JSON numbers are summed; events
+	// with anything else at `value` are left out of the number, and a group without any has `null`.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /query (the `QueryEvents` operationId).
+	QueryEventsWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// QueryEvents Count, sum or rank by any property
+	//
+	// One number per group, or per group and bucket of time: how many events or users, or the
+	// sum, mean, extreme or percentile of a number in the payload. Nothing has to be declared beforehand:
+	// any place in the payload can be grouped by, filtered by and summed.
+	//
+	// Groups are ranked by their number over the whole range; `limit` of them are listed, and
+	// with `include_other` all others together as one more. An event without a value at a place
+	// belongs to the group `null`, which is another than the string `"null"`. Types are kept: `1` is not
+	// `"1"`, but it is `1.0`.
+	//
+	// Numbers are exact. A `sum` is that of the decimals as sent, `avg` is the exact quotient rounded once,
+	// percentiles are values that occur (nearest rank). Only JSON numbers are summed; events
+	// with anything else at `value` are left out of the number, and a group without any has `null`.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /query (the `QueryEvents` operationId).
+	QueryEvents(ctx context.Context, body QueryEventsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// QueryFunnelWithBody How many users go all the way
+	//
+	// How many users took the first step, how many of them the second after it, and so on, within
+	// `window` seconds of the first. Of a user's possible ways the one that gets furthest counts, and of
+	// those the one that begins first; each further step is the earliest event that fits.
+	//
+	// Events are in the order of `timestamp`, then of `event_id`: a step is taken by an event after that of the
+	// step before, perhaps in the same second. With the order `strict`, none of the user's events between two steps may be
+	// one of the funnel's: whoever goes back and forth has to begin again.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /query/funnel (the `QueryFunnel` operationId).
+	QueryFunnelWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// QueryFunnel How many users go all the way
+	//
+	// How many users took the first step, how many of them the second after it, and so on, within
+	// `window` seconds of the first. Of a user's possible ways the one that gets furthest counts, and of
+	// those the one that begins first; each further step is the earliest event that fits.
+	//
+	// Events are in the order of `timestamp`, then of `event_id`: a step is taken by an event after that of the
+	// step before, perhaps in the same second. With the order `strict`, none of the user's events between two steps may be
+	// one of the funnel's: whoever goes back and forth has to begin again.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /query/funnel (the `QueryFunnel` operationId).
+	QueryFunnel(ctx context.Context, body QueryFunnelJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// QueryRetentionWithBody How many users come back
+	//
+	// Users are put into cohorts by the day, week or month of their first event of one kind within the
+	// range; then each later period tells how many of the cohort had an event of
+	// another kind (or of the same) in it. Period 0 is the cohort's own: there an event counts that comes after the
+	// first one. A user whose earlier events lie before `from` begins anew: choose a first
+	// event that happens once, such as a sign-up, or a range that has all.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /query/retention (the `QueryRetention` operationId).
+	QueryRetentionWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// QueryRetention How many users come back
+	//
+	// Users are put into cohorts by the day, week or month of their first event of one kind within the
+	// range; then each later period tells how many of the cohort had an event of
+	// another kind (or of the same) in it. Period 0 is the cohort's own: there an event counts that comes after the
+	// first one. A user whose earlier events lie before `from` begins anew: choose a first
+	// event that happens once, such as a sign-up, or a range that has all.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /query/retention (the `QueryRetention` operationId).
+	QueryRetention(ctx context.Context, body QueryRetentionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// GetReadiness Should it get traffic?
 	//
 	// `200` when events can be stored; `503` while starting, while stopping, and
@@ -902,14 +1979,45 @@ type ClientInterface interface {
 	// Corresponds with GET /readyz (the `GetReadiness` operationId).
 	GetReadiness(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ListEventTypeStats Count every event type
+	//
+	// Every event type that was ever sent with the number of its events, the most frequent
+	// first; types with equal counts in the order of their bytes. Follow `next_cursor` for more:
+	// while events arrive a type may move to a page that was read already.
+	//
+	// Corresponds with GET /stats (the `ListEventTypeStats` operationId).
+	ListEventTypeStats(ctx context.Context, params *ListEventTypeStatsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// GetEventTypeStats Count the events of a type
 	//
 	// The number of events of one type since the beginning, including every
 	// event that was accepted before the question. A type that no event has
 	// had yet is counted as 0, not an error.
 	//
+	// With `from` or `to` only the events in that range count, exact to the second.
+	//
 	// Corresponds with GET /stats/{event_type} (the `GetEventTypeStats` operationId).
-	GetEventTypeStats(ctx context.Context, eventType EventType, reqEditors ...RequestEditorFn) (*http.Response, error)
+	GetEventTypeStats(ctx context.Context, eventType EventType, params *GetEventTypeStatsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetEventTypeSeries Count the events of a type over time
+	//
+	// The number of events of one type in every minute, hour, day, week or month of a range. Nothing
+	// is left out: a bucket without events has the count 0. Buckets follow the calendar of `tz`, so that a day
+	// may have 23 or 25 hours; weeks begin on Monday (ISO 8601).
+	//
+	// Without `from` and `to` it is the last 30 buckets, the current one included. With them only events in the range count,
+	// so that the first and the last bucket may be cut; such a bucket, and one that isn't
+	// over yet, is marked `partial`.
+	//
+	// Corresponds with GET /stats/{event_type}/series (the `GetEventTypeSeries` operationId).
+	GetEventTypeSeries(ctx context.Context, eventType EventType, params *GetEventTypeSeriesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListUserEvents What a user did
+	//
+	// The events of one user, the newest first. Pages are stable while events arrive, as those of `GET /events`.
+	//
+	// Corresponds with GET /users/{user_id}/events (the `ListUserEvents` operationId).
+	ListUserEvents(ctx context.Context, userID int64, params *ListUserEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 }
 
 // GetIndex Where to find what
@@ -1020,6 +2128,25 @@ func (c *Client) SendEvent(ctx context.Context, params *SendEventParams, body Se
 	return c.Client.Do(req)
 }
 
+// ListEvents The latest events
+//
+// Events, the newest first: by `timestamp`, then by `event_id` and `user_id`. Follow `next_cursor` for older ones. Pages
+// are stable while events arrive: nothing is listed twice, and nothing is left out but events that arrive later than
+// their place in the order was passed.
+//
+// Corresponds with GET /events (the `ListEvents` operationId).
+func (c *Client) ListEvents(ctx context.Context, params *ListEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListEventsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // SendEventsWithBody Send many events
 //
 // Stores up to 5,000 events and counts them. Each event is taken, found to be a
@@ -1080,6 +2207,28 @@ func (c *Client) SendEventsWithBody(ctx context.Context, params *SendEventsParam
 // Corresponds with POST /events (the `SendEvents` operationId).
 func (c *Client) SendEvents(ctx context.Context, params *SendEventsParams, body SendEventsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewSendEventsRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ExportEvents Download events
+//
+// All events that fit, the oldest first, as JSON lines that `POST /events` takes, or as CSV. The
+// answer is streamed, and compressed when asked for (`Accept-Encoding: gzip`). However many there are, neither side needs to hold them.
+//
+// If the connection breaks, go on from the last whole line: pass its `timestamp`, `event_id` and `user_id`,
+// joined by `_`, as `cursor`. An answer that breaks off has no end of the chunked
+// body: HTTP clients report it as an error.
+//
+// Corresponds with GET /events/export (the `ExportEvents` operationId).
+func (c *Client) ExportEvents(ctx context.Context, params *ExportEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewExportEventsRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -1212,6 +2361,162 @@ func (c *Client) GetProblem(ctx context.Context, code string, reqEditors ...Requ
 	return c.Client.Do(req)
 }
 
+// QueryEventsWithBody Count, sum or rank by any property
+//
+// One number per group, or per group and bucket of time: how many events or users, or the
+// sum, mean, extreme or percentile of a number in the payload. Nothing has to be declared beforehand:
+// any place in the payload can be grouped by, filtered by and summed.
+//
+// Groups are ranked by their number over the whole range; `limit` of them are listed, and
+// with `include_other` all others together as one more. An event without a value at a place
+// belongs to the group `null`, which is another than the string `"null"`. Types are kept: `1` is not
+// `"1"`, but it is `1.0`.
+//
+// Numbers are exact. A `sum` is that of the decimals as sent, `avg` is the exact quotient rounded once,
+// percentiles are values that occur (nearest rank). Only JSON numbers are summed; events
+// with anything else at `value` are left out of the number, and a group without any has `null`.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /query (the `QueryEvents` operationId).
+func (c *Client) QueryEventsWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewQueryEventsRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// QueryEvents Count, sum or rank by any property
+//
+// One number per group, or per group and bucket of time: how many events or users, or the
+// sum, mean, extreme or percentile of a number in the payload. Nothing has to be declared beforehand:
+// any place in the payload can be grouped by, filtered by and summed.
+//
+// Groups are ranked by their number over the whole range; `limit` of them are listed, and
+// with `include_other` all others together as one more. An event without a value at a place
+// belongs to the group `null`, which is another than the string `"null"`. Types are kept: `1` is not
+// `"1"`, but it is `1.0`.
+//
+// Numbers are exact. A `sum` is that of the decimals as sent, `avg` is the exact quotient rounded once,
+// percentiles are values that occur (nearest rank). Only JSON numbers are summed; events
+// with anything else at `value` are left out of the number, and a group without any has `null`.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /query (the `QueryEvents` operationId).
+func (c *Client) QueryEvents(ctx context.Context, body QueryEventsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewQueryEventsRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// QueryFunnelWithBody How many users go all the way
+//
+// How many users took the first step, how many of them the second after it, and so on, within
+// `window` seconds of the first. Of a user's possible ways the one that gets furthest counts, and of
+// those the one that begins first; each further step is the earliest event that fits.
+//
+// Events are in the order of `timestamp`, then of `event_id`: a step is taken by an event after that of the
+// step before, perhaps in the same second. With the order `strict`, none of the user's events between two steps may be
+// one of the funnel's: whoever goes back and forth has to begin again.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /query/funnel (the `QueryFunnel` operationId).
+func (c *Client) QueryFunnelWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewQueryFunnelRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// QueryFunnel How many users go all the way
+//
+// How many users took the first step, how many of them the second after it, and so on, within
+// `window` seconds of the first. Of a user's possible ways the one that gets furthest counts, and of
+// those the one that begins first; each further step is the earliest event that fits.
+//
+// Events are in the order of `timestamp`, then of `event_id`: a step is taken by an event after that of the
+// step before, perhaps in the same second. With the order `strict`, none of the user's events between two steps may be
+// one of the funnel's: whoever goes back and forth has to begin again.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /query/funnel (the `QueryFunnel` operationId).
+func (c *Client) QueryFunnel(ctx context.Context, body QueryFunnelJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewQueryFunnelRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// QueryRetentionWithBody How many users come back
+//
+// Users are put into cohorts by the day, week or month of their first event of one kind within the
+// range; then each later period tells how many of the cohort had an event of
+// another kind (or of the same) in it. Period 0 is the cohort's own: there an event counts that comes after the
+// first one. A user whose earlier events lie before `from` begins anew: choose a first
+// event that happens once, such as a sign-up, or a range that has all.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /query/retention (the `QueryRetention` operationId).
+func (c *Client) QueryRetentionWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewQueryRetentionRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// QueryRetention How many users come back
+//
+// Users are put into cohorts by the day, week or month of their first event of one kind within the
+// range; then each later period tells how many of the cohort had an event of
+// another kind (or of the same) in it. Period 0 is the cohort's own: there an event counts that comes after the
+// first one. A user whose earlier events lie before `from` begins anew: choose a first
+// event that happens once, such as a sign-up, or a range that has all.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /query/retention (the `QueryRetention` operationId).
+func (c *Client) QueryRetention(ctx context.Context, body QueryRetentionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewQueryRetentionRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // GetReadiness Should it get traffic?
 //
 // `200` when events can be stored; `503` while starting, while stopping, and
@@ -1231,15 +2536,76 @@ func (c *Client) GetReadiness(ctx context.Context, reqEditors ...RequestEditorFn
 	return c.Client.Do(req)
 }
 
+// ListEventTypeStats Count every event type
+//
+// Every event type that was ever sent with the number of its events, the most frequent
+// first; types with equal counts in the order of their bytes. Follow `next_cursor` for more:
+// while events arrive a type may move to a page that was read already.
+//
+// Corresponds with GET /stats (the `ListEventTypeStats` operationId).
+func (c *Client) ListEventTypeStats(ctx context.Context, params *ListEventTypeStatsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListEventTypeStatsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // GetEventTypeStats Count the events of a type
 //
 // The number of events of one type since the beginning, including every
 // event that was accepted before the question. A type that no event has
 // had yet is counted as 0, not an error.
 //
+// With `from` or `to` only the events in that range count, exact to the second.
+//
 // Corresponds with GET /stats/{event_type} (the `GetEventTypeStats` operationId).
-func (c *Client) GetEventTypeStats(ctx context.Context, eventType EventType, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewGetEventTypeStatsRequest(c.Server, eventType)
+func (c *Client) GetEventTypeStats(ctx context.Context, eventType EventType, params *GetEventTypeStatsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetEventTypeStatsRequest(c.Server, eventType, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetEventTypeSeries Count the events of a type over time
+//
+// The number of events of one type in every minute, hour, day, week or month of a range. Nothing
+// is left out: a bucket without events has the count 0. Buckets follow the calendar of `tz`, so that a day
+// may have 23 or 25 hours; weeks begin on Monday (ISO 8601).
+//
+// Without `from` and `to` it is the last 30 buckets, the current one included. With them only events in the range count,
+// so that the first and the last bucket may be cut; such a bucket, and one that isn't
+// over yet, is marked `partial`.
+//
+// Corresponds with GET /stats/{event_type}/series (the `GetEventTypeSeries` operationId).
+func (c *Client) GetEventTypeSeries(ctx context.Context, eventType EventType, params *GetEventTypeSeriesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetEventTypeSeriesRequest(c.Server, eventType, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListUserEvents What a user did
+//
+// The events of one user, the newest first. Pages are stable while events arrive, as those of `GET /events`.
+//
+// Corresponds with GET /users/{user_id}/events (the `ListUserEvents` operationId).
+func (c *Client) ListUserEvents(ctx context.Context, userID int64, params *ListUserEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListUserEventsRequest(c.Server, userID, params)
 	if err != nil {
 		return nil, err
 	}
@@ -1393,6 +2759,144 @@ func NewSendEventRequestWithBody(server string, params *SendEventParams, content
 	return req, nil
 }
 
+// NewListEventsRequest constructs an http.Request for the ListEvents method
+func NewListEventsRequest(server string, params *ListEventsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/events")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.EventType != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "event_type", *params.EventType, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.UserID != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "user_id", *params.UserID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.From != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "from", *params.From, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.To != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "to", *params.To, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Filters != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "filters", *params.Filters, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Match != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "match", *params.Match, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewSendEventsRequest calls the generic SendEvents builder with application/json body
 func NewSendEventsRequest(server string, params *SendEventsParams, body SendEventsJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -1480,6 +2984,159 @@ func NewSendEventsRequestWithBody(server string, params *SendEventsParams, conte
 			}
 
 			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewExportEventsRequest constructs an http.Request for the ExportEvents method
+func NewExportEventsRequest(server string, params *ExportEventsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/events/export")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Format != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "format", *params.Format, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.EventType != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "event_type", *params.EventType, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.UserID != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "user_id", *params.UserID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.From != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "from", *params.From, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.To != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "to", *params.To, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Filters != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "filters", *params.Filters, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Match != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "match", *params.Match, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.AcceptEncoding != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Accept-Encoding", *params.AcceptEncoding, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Accept-Encoding", headerParam0)
 		}
 
 	}
@@ -1683,6 +3340,126 @@ func NewGetProblemRequest(server string, code string) (*http.Request, error) {
 	return req, nil
 }
 
+// NewQueryEventsRequest calls the generic QueryEvents builder with application/json body
+func NewQueryEventsRequest(server string, body QueryEventsJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewQueryEventsRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewQueryEventsRequestWithBody constructs an http.Request for the QueryEvents method, with any body, and a specified content type
+func NewQueryEventsRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/query")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewQueryFunnelRequest calls the generic QueryFunnel builder with application/json body
+func NewQueryFunnelRequest(server string, body QueryFunnelJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewQueryFunnelRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewQueryFunnelRequestWithBody constructs an http.Request for the QueryFunnel method, with any body, and a specified content type
+func NewQueryFunnelRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/query/funnel")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewQueryRetentionRequest calls the generic QueryRetention builder with application/json body
+func NewQueryRetentionRequest(server string, body QueryRetentionJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewQueryRetentionRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewQueryRetentionRequestWithBody constructs an http.Request for the QueryRetention method, with any body, and a specified content type
+func NewQueryRetentionRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/query/retention")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
 // NewGetReadinessRequest constructs an http.Request for the GetReadiness method
 func NewGetReadinessRequest(server string) (*http.Request, error) {
 	var err error
@@ -1710,8 +3487,86 @@ func NewGetReadinessRequest(server string) (*http.Request, error) {
 	return req, nil
 }
 
+// NewListEventTypeStatsRequest constructs an http.Request for the ListEventTypeStats method
+func NewListEventTypeStatsRequest(server string, params *ListEventTypeStatsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/stats")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Prefix != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "prefix", *params.Prefix, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewGetEventTypeStatsRequest constructs an http.Request for the GetEventTypeStats method
-func NewGetEventTypeStatsRequest(server string, eventType EventType) (*http.Request, error) {
+func NewGetEventTypeStatsRequest(server string, eventType EventType, params *GetEventTypeStatsParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -1734,6 +3589,287 @@ func NewGetEventTypeStatsRequest(server string, eventType EventType) (*http.Requ
 	queryURL, err := serverURL.Parse(operationPath)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.From != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "from", *params.From, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.To != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "to", *params.To, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetEventTypeSeriesRequest constructs an http.Request for the GetEventTypeSeries method
+func NewGetEventTypeSeriesRequest(server string, eventType EventType, params *GetEventTypeSeriesParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "event_type", eventType, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/stats/%s/series", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Interval != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "interval", *params.Interval, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Tz != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "tz", *params.Tz, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.From != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "from", *params.From, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.To != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "to", *params.To, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Compare != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "compare", *params.Compare, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewListUserEventsRequest constructs an http.Request for the ListUserEvents method
+func NewListUserEventsRequest(server string, userID int64, params *ListUserEventsParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "user_id", userID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int64"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/users/%s/events", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.EventType != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "event_type", *params.EventType, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.From != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "from", *params.From, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.To != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "to", *params.To, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Filters != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "filters", *params.Filters, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Match != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "match", *params.Match, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
 	}
 
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
@@ -1852,6 +3988,17 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /event (the `SendEvent` operationId).
 	SendEventWithResponse(ctx context.Context, params *SendEventParams, body SendEventJSONRequestBody, reqEditors ...RequestEditorFn) (*SendEventResponse, error)
 
+	// ListEventsWithResponse The latest events
+	//
+	// Events, the newest first: by `timestamp`, then by `event_id` and `user_id`. Follow `next_cursor` for older ones. Pages
+	// are stable while events arrive: nothing is listed twice, and nothing is left out but events that arrive later than
+	// their place in the order was passed.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /events (the `ListEvents` operationId).
+	ListEventsWithResponse(ctx context.Context, params *ListEventsParams, reqEditors ...RequestEditorFn) (*ListEventsResponse, error)
+
 	// SendEventsWithBodyWithResponse Send many events
 	//
 	// Stores up to 5,000 events and counts them. Each event is taken, found to be a
@@ -1901,6 +4048,20 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /events (the `SendEvents` operationId).
 	SendEventsWithResponse(ctx context.Context, params *SendEventsParams, body SendEventsJSONRequestBody, reqEditors ...RequestEditorFn) (*SendEventsResponse, error)
+
+	// ExportEventsWithResponse Download events
+	//
+	// All events that fit, the oldest first, as JSON lines that `POST /events` takes, or as CSV. The
+	// answer is streamed, and compressed when asked for (`Accept-Encoding: gzip`). However many there are, neither side needs to hold them.
+	//
+	// If the connection breaks, go on from the last whole line: pass its `timestamp`, `event_id` and `user_id`,
+	// joined by `_`, as `cursor`. An answer that breaks off has no end of the chunked
+	// body: HTTP clients report it as an error.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /events/export (the `ExportEvents` operationId).
+	ExportEventsWithResponse(ctx context.Context, params *ExportEventsParams, reqEditors ...RequestEditorFn) (*ExportEventsResponse, error)
 
 	// GetLivenessWithResponse Is the process alive?
 	//
@@ -1968,6 +4129,102 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /problems/{code} (the `GetProblem` operationId).
 	GetProblemWithResponse(ctx context.Context, code string, reqEditors ...RequestEditorFn) (*GetProblemResponse, error)
 
+	// QueryEventsWithBodyWithResponse Count, sum or rank by any property
+	//
+	// One number per group, or per group and bucket of time: how many events or users, or the
+	// sum, mean, extreme or percentile of a number in the payload. Nothing has to be declared beforehand:
+	// any place in the payload can be grouped by, filtered by and summed.
+	//
+	// Groups are ranked by their number over the whole range; `limit` of them are listed, and
+	// with `include_other` all others together as one more. An event without a value at a place
+	// belongs to the group `null`, which is another than the string `"null"`. Types are kept: `1` is not
+	// `"1"`, but it is `1.0`.
+	//
+	// Numbers are exact. A `sum` is that of the decimals as sent, `avg` is the exact quotient rounded once,
+	// percentiles are values that occur (nearest rank). Only JSON numbers are summed; events
+	// with anything else at `value` are left out of the number, and a group without any has `null`.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /query (the `QueryEvents` operationId).
+	QueryEventsWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*QueryEventsResponse, error)
+
+	// QueryEventsWithResponse Count, sum or rank by any property
+	//
+	// One number per group, or per group and bucket of time: how many events or users, or the
+	// sum, mean, extreme or percentile of a number in the payload. Nothing has to be declared beforehand:
+	// any place in the payload can be grouped by, filtered by and summed.
+	//
+	// Groups are ranked by their number over the whole range; `limit` of them are listed, and
+	// with `include_other` all others together as one more. An event without a value at a place
+	// belongs to the group `null`, which is another than the string `"null"`. Types are kept: `1` is not
+	// `"1"`, but it is `1.0`.
+	//
+	// Numbers are exact. A `sum` is that of the decimals as sent, `avg` is the exact quotient rounded once,
+	// percentiles are values that occur (nearest rank). Only JSON numbers are summed; events
+	// with anything else at `value` are left out of the number, and a group without any has `null`.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /query (the `QueryEvents` operationId).
+	QueryEventsWithResponse(ctx context.Context, body QueryEventsJSONRequestBody, reqEditors ...RequestEditorFn) (*QueryEventsResponse, error)
+
+	// QueryFunnelWithBodyWithResponse How many users go all the way
+	//
+	// How many users took the first step, how many of them the second after it, and so on, within
+	// `window` seconds of the first. Of a user's possible ways the one that gets furthest counts, and of
+	// those the one that begins first; each further step is the earliest event that fits.
+	//
+	// Events are in the order of `timestamp`, then of `event_id`: a step is taken by an event after that of the
+	// step before, perhaps in the same second. With the order `strict`, none of the user's events between two steps may be
+	// one of the funnel's: whoever goes back and forth has to begin again.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /query/funnel (the `QueryFunnel` operationId).
+	QueryFunnelWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*QueryFunnelResponse, error)
+
+	// QueryFunnelWithResponse How many users go all the way
+	//
+	// How many users took the first step, how many of them the second after it, and so on, within
+	// `window` seconds of the first. Of a user's possible ways the one that gets furthest counts, and of
+	// those the one that begins first; each further step is the earliest event that fits.
+	//
+	// Events are in the order of `timestamp`, then of `event_id`: a step is taken by an event after that of the
+	// step before, perhaps in the same second. With the order `strict`, none of the user's events between two steps may be
+	// one of the funnel's: whoever goes back and forth has to begin again.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /query/funnel (the `QueryFunnel` operationId).
+	QueryFunnelWithResponse(ctx context.Context, body QueryFunnelJSONRequestBody, reqEditors ...RequestEditorFn) (*QueryFunnelResponse, error)
+
+	// QueryRetentionWithBodyWithResponse How many users come back
+	//
+	// Users are put into cohorts by the day, week or month of their first event of one kind within the
+	// range; then each later period tells how many of the cohort had an event of
+	// another kind (or of the same) in it. Period 0 is the cohort's own: there an event counts that comes after the
+	// first one. A user whose earlier events lie before `from` begins anew: choose a first
+	// event that happens once, such as a sign-up, or a range that has all.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /query/retention (the `QueryRetention` operationId).
+	QueryRetentionWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*QueryRetentionResponse, error)
+
+	// QueryRetentionWithResponse How many users come back
+	//
+	// Users are put into cohorts by the day, week or month of their first event of one kind within the
+	// range; then each later period tells how many of the cohort had an event of
+	// another kind (or of the same) in it. Period 0 is the cohort's own: there an event counts that comes after the
+	// first one. A user whose earlier events lie before `from` begins anew: choose a first
+	// event that happens once, such as a sign-up, or a range that has all.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /query/retention (the `QueryRetention` operationId).
+	QueryRetentionWithResponse(ctx context.Context, body QueryRetentionJSONRequestBody, reqEditors ...RequestEditorFn) (*QueryRetentionResponse, error)
+
 	// GetReadinessWithResponse Should it get traffic?
 	//
 	// `200` when events can be stored; `503` while starting, while stopping, and
@@ -1979,16 +4236,53 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /readyz (the `GetReadiness` operationId).
 	GetReadinessWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetReadinessResponse, error)
 
+	// ListEventTypeStatsWithResponse Count every event type
+	//
+	// Every event type that was ever sent with the number of its events, the most frequent
+	// first; types with equal counts in the order of their bytes. Follow `next_cursor` for more:
+	// while events arrive a type may move to a page that was read already.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /stats (the `ListEventTypeStats` operationId).
+	ListEventTypeStatsWithResponse(ctx context.Context, params *ListEventTypeStatsParams, reqEditors ...RequestEditorFn) (*ListEventTypeStatsResponse, error)
+
 	// GetEventTypeStatsWithResponse Count the events of a type
 	//
 	// The number of events of one type since the beginning, including every
 	// event that was accepted before the question. A type that no event has
 	// had yet is counted as 0, not an error.
 	//
+	// With `from` or `to` only the events in that range count, exact to the second.
+	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /stats/{event_type} (the `GetEventTypeStats` operationId).
-	GetEventTypeStatsWithResponse(ctx context.Context, eventType EventType, reqEditors ...RequestEditorFn) (*GetEventTypeStatsResponse, error)
+	GetEventTypeStatsWithResponse(ctx context.Context, eventType EventType, params *GetEventTypeStatsParams, reqEditors ...RequestEditorFn) (*GetEventTypeStatsResponse, error)
+
+	// GetEventTypeSeriesWithResponse Count the events of a type over time
+	//
+	// The number of events of one type in every minute, hour, day, week or month of a range. Nothing
+	// is left out: a bucket without events has the count 0. Buckets follow the calendar of `tz`, so that a day
+	// may have 23 or 25 hours; weeks begin on Monday (ISO 8601).
+	//
+	// Without `from` and `to` it is the last 30 buckets, the current one included. With them only events in the range count,
+	// so that the first and the last bucket may be cut; such a bucket, and one that isn't
+	// over yet, is marked `partial`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /stats/{event_type}/series (the `GetEventTypeSeries` operationId).
+	GetEventTypeSeriesWithResponse(ctx context.Context, eventType EventType, params *GetEventTypeSeriesParams, reqEditors ...RequestEditorFn) (*GetEventTypeSeriesResponse, error)
+
+	// ListUserEventsWithResponse What a user did
+	//
+	// The events of one user, the newest first. Pages are stable while events arrive, as those of `GET /events`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /users/{user_id}/events (the `ListUserEvents` operationId).
+	ListUserEventsWithResponse(ctx context.Context, userID int64, params *ListUserEventsParams, reqEditors ...RequestEditorFn) (*ListUserEventsResponse, error)
 }
 
 type GetIndexResponse struct {
@@ -2258,6 +4552,100 @@ func (r SendEventResponse) ContentType() string {
 	return ""
 }
 
+// ListEventsResponse200Headers the declared response headers of an HTTP 200 response for ListEvents
+type ListEventsResponse200Headers struct {
+	QueryPlan       string
+	RateLimit       *string
+	RateLimitPolicy *string
+}
+
+// ListEventsResponse429Headers the declared response headers of an HTTP 429 response for ListEvents
+type ListEventsResponse429Headers struct {
+	RateLimit       *string
+	RateLimitPolicy *string
+	RetryAfter      int32
+}
+
+// ListEventsResponse503Headers the declared response headers of an HTTP 503 response for ListEvents
+type ListEventsResponse503Headers struct {
+	RetryAfter int32
+}
+
+type ListEventsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *EventPage
+	// ApplicationProblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationProblemJSON422 *InvalidQuestion
+	// ApplicationProblemJSON429 the response for an HTTP 429 `application/problem+json` response
+	ApplicationProblemJSON429 *RateLimited
+	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationProblemJSON500 *Internal
+	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationProblemJSON503 *Unavailable
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ListEventsResponse200Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *ListEventsResponse429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *ListEventsResponse503Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListEventsResponse) GetJSON200() *EventPage {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r ListEventsResponse) GetApplicationProblemJSON422() *InvalidQuestion {
+	return r.ApplicationProblemJSON422
+}
+
+// GetApplicationProblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
+func (r ListEventsResponse) GetApplicationProblemJSON429() *RateLimited {
+	return r.ApplicationProblemJSON429
+}
+
+// GetApplicationProblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r ListEventsResponse) GetApplicationProblemJSON500() *Internal {
+	return r.ApplicationProblemJSON500
+}
+
+// GetApplicationProblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r ListEventsResponse) GetApplicationProblemJSON503() *Unavailable {
+	return r.ApplicationProblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r ListEventsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListEventsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListEventsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListEventsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // SendEventsResponse202Headers the declared response headers of an HTTP 202 response for SendEvents
 type SendEventsResponse202Headers struct {
 	RateLimit       *string
@@ -2374,6 +4762,94 @@ func (r SendEventsResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r SendEventsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ExportEventsResponse200Headers the declared response headers of an HTTP 200 response for ExportEvents
+type ExportEventsResponse200Headers struct {
+	ContentDisposition string
+	ContentEncoding    *string
+	RateLimit          *string
+	RateLimitPolicy    *string
+}
+
+// ExportEventsResponse429Headers the declared response headers of an HTTP 429 response for ExportEvents
+type ExportEventsResponse429Headers struct {
+	RateLimit       *string
+	RateLimitPolicy *string
+	RetryAfter      int32
+}
+
+// ExportEventsResponse503Headers the declared response headers of an HTTP 503 response for ExportEvents
+type ExportEventsResponse503Headers struct {
+	RetryAfter int32
+}
+
+type ExportEventsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationProblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationProblemJSON422 *InvalidQuestion
+	// ApplicationProblemJSON429 the response for an HTTP 429 `application/problem+json` response
+	ApplicationProblemJSON429 *RateLimited
+	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationProblemJSON500 *Internal
+	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationProblemJSON503 *Unavailable
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ExportEventsResponse200Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *ExportEventsResponse429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *ExportEventsResponse503Headers
+}
+
+// GetApplicationProblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r ExportEventsResponse) GetApplicationProblemJSON422() *InvalidQuestion {
+	return r.ApplicationProblemJSON422
+}
+
+// GetApplicationProblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
+func (r ExportEventsResponse) GetApplicationProblemJSON429() *RateLimited {
+	return r.ApplicationProblemJSON429
+}
+
+// GetApplicationProblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r ExportEventsResponse) GetApplicationProblemJSON500() *Internal {
+	return r.ApplicationProblemJSON500
+}
+
+// GetApplicationProblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r ExportEventsResponse) GetApplicationProblemJSON503() *Unavailable {
+	return r.ApplicationProblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r ExportEventsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ExportEventsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ExportEventsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ExportEventsResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -2782,6 +5258,372 @@ func (r GetProblemResponse) ContentType() string {
 	return ""
 }
 
+// QueryEventsResponse200Headers the declared response headers of an HTTP 200 response for QueryEvents
+type QueryEventsResponse200Headers struct {
+	QueryPlan       string
+	RateLimit       *string
+	RateLimitPolicy *string
+}
+
+// QueryEventsResponse429Headers the declared response headers of an HTTP 429 response for QueryEvents
+type QueryEventsResponse429Headers struct {
+	RateLimit       *string
+	RateLimitPolicy *string
+	RetryAfter      int32
+}
+
+// QueryEventsResponse503Headers the declared response headers of an HTTP 503 response for QueryEvents
+type QueryEventsResponse503Headers struct {
+	RetryAfter int32
+}
+
+type QueryEventsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *QueryResult
+	// ApplicationProblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationProblemJSON400 *BadRequest
+	// ApplicationProblemJSON408 the response for an HTTP 408 `application/problem+json` response
+	ApplicationProblemJSON408 *RequestTimeout
+	// ApplicationProblemJSON413 the response for an HTTP 413 `application/problem+json` response
+	ApplicationProblemJSON413 *ContentTooLarge
+	// ApplicationProblemJSON415 the response for an HTTP 415 `application/problem+json` response
+	ApplicationProblemJSON415 *UnsupportedMediaType
+	// ApplicationProblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationProblemJSON422 *InvalidQuestion
+	// ApplicationProblemJSON429 the response for an HTTP 429 `application/problem+json` response
+	ApplicationProblemJSON429 *RateLimited
+	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationProblemJSON500 *Internal
+	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationProblemJSON503 *Unavailable
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *QueryEventsResponse200Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *QueryEventsResponse429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *QueryEventsResponse503Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r QueryEventsResponse) GetJSON200() *QueryResult {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r QueryEventsResponse) GetApplicationProblemJSON400() *BadRequest {
+	return r.ApplicationProblemJSON400
+}
+
+// GetApplicationProblemJSON408 returns the response for an HTTP 408 `application/problem+json` response
+func (r QueryEventsResponse) GetApplicationProblemJSON408() *RequestTimeout {
+	return r.ApplicationProblemJSON408
+}
+
+// GetApplicationProblemJSON413 returns the response for an HTTP 413 `application/problem+json` response
+func (r QueryEventsResponse) GetApplicationProblemJSON413() *ContentTooLarge {
+	return r.ApplicationProblemJSON413
+}
+
+// GetApplicationProblemJSON415 returns the response for an HTTP 415 `application/problem+json` response
+func (r QueryEventsResponse) GetApplicationProblemJSON415() *UnsupportedMediaType {
+	return r.ApplicationProblemJSON415
+}
+
+// GetApplicationProblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r QueryEventsResponse) GetApplicationProblemJSON422() *InvalidQuestion {
+	return r.ApplicationProblemJSON422
+}
+
+// GetApplicationProblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
+func (r QueryEventsResponse) GetApplicationProblemJSON429() *RateLimited {
+	return r.ApplicationProblemJSON429
+}
+
+// GetApplicationProblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r QueryEventsResponse) GetApplicationProblemJSON500() *Internal {
+	return r.ApplicationProblemJSON500
+}
+
+// GetApplicationProblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r QueryEventsResponse) GetApplicationProblemJSON503() *Unavailable {
+	return r.ApplicationProblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r QueryEventsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r QueryEventsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r QueryEventsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r QueryEventsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// QueryFunnelResponse200Headers the declared response headers of an HTTP 200 response for QueryFunnel
+type QueryFunnelResponse200Headers struct {
+	QueryPlan       string
+	RateLimit       *string
+	RateLimitPolicy *string
+}
+
+// QueryFunnelResponse429Headers the declared response headers of an HTTP 429 response for QueryFunnel
+type QueryFunnelResponse429Headers struct {
+	RateLimit       *string
+	RateLimitPolicy *string
+	RetryAfter      int32
+}
+
+// QueryFunnelResponse503Headers the declared response headers of an HTTP 503 response for QueryFunnel
+type QueryFunnelResponse503Headers struct {
+	RetryAfter int32
+}
+
+type QueryFunnelResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *FunnelResult
+	// ApplicationProblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationProblemJSON400 *BadRequest
+	// ApplicationProblemJSON408 the response for an HTTP 408 `application/problem+json` response
+	ApplicationProblemJSON408 *RequestTimeout
+	// ApplicationProblemJSON413 the response for an HTTP 413 `application/problem+json` response
+	ApplicationProblemJSON413 *ContentTooLarge
+	// ApplicationProblemJSON415 the response for an HTTP 415 `application/problem+json` response
+	ApplicationProblemJSON415 *UnsupportedMediaType
+	// ApplicationProblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationProblemJSON422 *InvalidQuestion
+	// ApplicationProblemJSON429 the response for an HTTP 429 `application/problem+json` response
+	ApplicationProblemJSON429 *RateLimited
+	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationProblemJSON500 *Internal
+	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationProblemJSON503 *Unavailable
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *QueryFunnelResponse200Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *QueryFunnelResponse429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *QueryFunnelResponse503Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r QueryFunnelResponse) GetJSON200() *FunnelResult {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r QueryFunnelResponse) GetApplicationProblemJSON400() *BadRequest {
+	return r.ApplicationProblemJSON400
+}
+
+// GetApplicationProblemJSON408 returns the response for an HTTP 408 `application/problem+json` response
+func (r QueryFunnelResponse) GetApplicationProblemJSON408() *RequestTimeout {
+	return r.ApplicationProblemJSON408
+}
+
+// GetApplicationProblemJSON413 returns the response for an HTTP 413 `application/problem+json` response
+func (r QueryFunnelResponse) GetApplicationProblemJSON413() *ContentTooLarge {
+	return r.ApplicationProblemJSON413
+}
+
+// GetApplicationProblemJSON415 returns the response for an HTTP 415 `application/problem+json` response
+func (r QueryFunnelResponse) GetApplicationProblemJSON415() *UnsupportedMediaType {
+	return r.ApplicationProblemJSON415
+}
+
+// GetApplicationProblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r QueryFunnelResponse) GetApplicationProblemJSON422() *InvalidQuestion {
+	return r.ApplicationProblemJSON422
+}
+
+// GetApplicationProblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
+func (r QueryFunnelResponse) GetApplicationProblemJSON429() *RateLimited {
+	return r.ApplicationProblemJSON429
+}
+
+// GetApplicationProblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r QueryFunnelResponse) GetApplicationProblemJSON500() *Internal {
+	return r.ApplicationProblemJSON500
+}
+
+// GetApplicationProblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r QueryFunnelResponse) GetApplicationProblemJSON503() *Unavailable {
+	return r.ApplicationProblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r QueryFunnelResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r QueryFunnelResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r QueryFunnelResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r QueryFunnelResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// QueryRetentionResponse200Headers the declared response headers of an HTTP 200 response for QueryRetention
+type QueryRetentionResponse200Headers struct {
+	QueryPlan       string
+	RateLimit       *string
+	RateLimitPolicy *string
+}
+
+// QueryRetentionResponse429Headers the declared response headers of an HTTP 429 response for QueryRetention
+type QueryRetentionResponse429Headers struct {
+	RateLimit       *string
+	RateLimitPolicy *string
+	RetryAfter      int32
+}
+
+// QueryRetentionResponse503Headers the declared response headers of an HTTP 503 response for QueryRetention
+type QueryRetentionResponse503Headers struct {
+	RetryAfter int32
+}
+
+type QueryRetentionResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *RetentionResult
+	// ApplicationProblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationProblemJSON400 *BadRequest
+	// ApplicationProblemJSON408 the response for an HTTP 408 `application/problem+json` response
+	ApplicationProblemJSON408 *RequestTimeout
+	// ApplicationProblemJSON413 the response for an HTTP 413 `application/problem+json` response
+	ApplicationProblemJSON413 *ContentTooLarge
+	// ApplicationProblemJSON415 the response for an HTTP 415 `application/problem+json` response
+	ApplicationProblemJSON415 *UnsupportedMediaType
+	// ApplicationProblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationProblemJSON422 *InvalidQuestion
+	// ApplicationProblemJSON429 the response for an HTTP 429 `application/problem+json` response
+	ApplicationProblemJSON429 *RateLimited
+	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationProblemJSON500 *Internal
+	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationProblemJSON503 *Unavailable
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *QueryRetentionResponse200Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *QueryRetentionResponse429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *QueryRetentionResponse503Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r QueryRetentionResponse) GetJSON200() *RetentionResult {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r QueryRetentionResponse) GetApplicationProblemJSON400() *BadRequest {
+	return r.ApplicationProblemJSON400
+}
+
+// GetApplicationProblemJSON408 returns the response for an HTTP 408 `application/problem+json` response
+func (r QueryRetentionResponse) GetApplicationProblemJSON408() *RequestTimeout {
+	return r.ApplicationProblemJSON408
+}
+
+// GetApplicationProblemJSON413 returns the response for an HTTP 413 `application/problem+json` response
+func (r QueryRetentionResponse) GetApplicationProblemJSON413() *ContentTooLarge {
+	return r.ApplicationProblemJSON413
+}
+
+// GetApplicationProblemJSON415 returns the response for an HTTP 415 `application/problem+json` response
+func (r QueryRetentionResponse) GetApplicationProblemJSON415() *UnsupportedMediaType {
+	return r.ApplicationProblemJSON415
+}
+
+// GetApplicationProblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r QueryRetentionResponse) GetApplicationProblemJSON422() *InvalidQuestion {
+	return r.ApplicationProblemJSON422
+}
+
+// GetApplicationProblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
+func (r QueryRetentionResponse) GetApplicationProblemJSON429() *RateLimited {
+	return r.ApplicationProblemJSON429
+}
+
+// GetApplicationProblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r QueryRetentionResponse) GetApplicationProblemJSON500() *Internal {
+	return r.ApplicationProblemJSON500
+}
+
+// GetApplicationProblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r QueryRetentionResponse) GetApplicationProblemJSON503() *Unavailable {
+	return r.ApplicationProblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r QueryRetentionResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r QueryRetentionResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r QueryRetentionResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r QueryRetentionResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // GetReadinessResponse503Headers the declared response headers of an HTTP 503 response for GetReadiness
 type GetReadinessResponse503Headers struct {
 	RetryAfter int32
@@ -2844,8 +5686,103 @@ func (r GetReadinessResponse) ContentType() string {
 	return ""
 }
 
+// ListEventTypeStatsResponse200Headers the declared response headers of an HTTP 200 response for ListEventTypeStats
+type ListEventTypeStatsResponse200Headers struct {
+	QueryPlan       string
+	RateLimit       *string
+	RateLimitPolicy *string
+}
+
+// ListEventTypeStatsResponse429Headers the declared response headers of an HTTP 429 response for ListEventTypeStats
+type ListEventTypeStatsResponse429Headers struct {
+	RateLimit       *string
+	RateLimitPolicy *string
+	RetryAfter      int32
+}
+
+// ListEventTypeStatsResponse503Headers the declared response headers of an HTTP 503 response for ListEventTypeStats
+type ListEventTypeStatsResponse503Headers struct {
+	RetryAfter int32
+}
+
+type ListEventTypeStatsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *EventTypeStatsPage
+	// ApplicationProblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationProblemJSON422 *InvalidQuestion
+	// ApplicationProblemJSON429 the response for an HTTP 429 `application/problem+json` response
+	ApplicationProblemJSON429 *RateLimited
+	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationProblemJSON500 *Internal
+	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationProblemJSON503 *Unavailable
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ListEventTypeStatsResponse200Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *ListEventTypeStatsResponse429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *ListEventTypeStatsResponse503Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListEventTypeStatsResponse) GetJSON200() *EventTypeStatsPage {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r ListEventTypeStatsResponse) GetApplicationProblemJSON422() *InvalidQuestion {
+	return r.ApplicationProblemJSON422
+}
+
+// GetApplicationProblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
+func (r ListEventTypeStatsResponse) GetApplicationProblemJSON429() *RateLimited {
+	return r.ApplicationProblemJSON429
+}
+
+// GetApplicationProblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r ListEventTypeStatsResponse) GetApplicationProblemJSON500() *Internal {
+	return r.ApplicationProblemJSON500
+}
+
+// GetApplicationProblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r ListEventTypeStatsResponse) GetApplicationProblemJSON503() *Unavailable {
+	return r.ApplicationProblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r ListEventTypeStatsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListEventTypeStatsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListEventTypeStatsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListEventTypeStatsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // GetEventTypeStatsResponse200Headers the declared response headers of an HTTP 200 response for GetEventTypeStats
 type GetEventTypeStatsResponse200Headers struct {
+	QueryPlan       string
 	RateLimit       *string
 	RateLimitPolicy *string
 }
@@ -2870,7 +5807,7 @@ type GetEventTypeStatsResponse struct {
 	// ApplicationProblemJSON404 the response for an HTTP 404 `application/problem+json` response
 	ApplicationProblemJSON404 *NotFound
 	// ApplicationProblemJSON422 the response for an HTTP 422 `application/problem+json` response
-	ApplicationProblemJSON422 *Invalid
+	ApplicationProblemJSON422 *InvalidQuestion
 	// ApplicationProblemJSON429 the response for an HTTP 429 `application/problem+json` response
 	ApplicationProblemJSON429 *RateLimited
 	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
@@ -2896,7 +5833,7 @@ func (r GetEventTypeStatsResponse) GetApplicationProblemJSON404() *NotFound {
 }
 
 // GetApplicationProblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
-func (r GetEventTypeStatsResponse) GetApplicationProblemJSON422() *Invalid {
+func (r GetEventTypeStatsResponse) GetApplicationProblemJSON422() *InvalidQuestion {
 	return r.ApplicationProblemJSON422
 }
 
@@ -2938,6 +5875,208 @@ func (r GetEventTypeStatsResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r GetEventTypeStatsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// GetEventTypeSeriesResponse200Headers the declared response headers of an HTTP 200 response for GetEventTypeSeries
+type GetEventTypeSeriesResponse200Headers struct {
+	QueryPlan       string
+	RateLimit       *string
+	RateLimitPolicy *string
+}
+
+// GetEventTypeSeriesResponse429Headers the declared response headers of an HTTP 429 response for GetEventTypeSeries
+type GetEventTypeSeriesResponse429Headers struct {
+	RateLimit       *string
+	RateLimitPolicy *string
+	RetryAfter      int32
+}
+
+// GetEventTypeSeriesResponse503Headers the declared response headers of an HTTP 503 response for GetEventTypeSeries
+type GetEventTypeSeriesResponse503Headers struct {
+	RetryAfter int32
+}
+
+type GetEventTypeSeriesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *EventTypeSeries
+	// ApplicationProblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationProblemJSON404 *NotFound
+	// ApplicationProblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationProblemJSON422 *InvalidQuestion
+	// ApplicationProblemJSON429 the response for an HTTP 429 `application/problem+json` response
+	ApplicationProblemJSON429 *RateLimited
+	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationProblemJSON500 *Internal
+	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationProblemJSON503 *Unavailable
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetEventTypeSeriesResponse200Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *GetEventTypeSeriesResponse429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *GetEventTypeSeriesResponse503Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetEventTypeSeriesResponse) GetJSON200() *EventTypeSeries {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r GetEventTypeSeriesResponse) GetApplicationProblemJSON404() *NotFound {
+	return r.ApplicationProblemJSON404
+}
+
+// GetApplicationProblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r GetEventTypeSeriesResponse) GetApplicationProblemJSON422() *InvalidQuestion {
+	return r.ApplicationProblemJSON422
+}
+
+// GetApplicationProblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
+func (r GetEventTypeSeriesResponse) GetApplicationProblemJSON429() *RateLimited {
+	return r.ApplicationProblemJSON429
+}
+
+// GetApplicationProblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r GetEventTypeSeriesResponse) GetApplicationProblemJSON500() *Internal {
+	return r.ApplicationProblemJSON500
+}
+
+// GetApplicationProblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r GetEventTypeSeriesResponse) GetApplicationProblemJSON503() *Unavailable {
+	return r.ApplicationProblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r GetEventTypeSeriesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetEventTypeSeriesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetEventTypeSeriesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetEventTypeSeriesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ListUserEventsResponse200Headers the declared response headers of an HTTP 200 response for ListUserEvents
+type ListUserEventsResponse200Headers struct {
+	QueryPlan       string
+	RateLimit       *string
+	RateLimitPolicy *string
+}
+
+// ListUserEventsResponse429Headers the declared response headers of an HTTP 429 response for ListUserEvents
+type ListUserEventsResponse429Headers struct {
+	RateLimit       *string
+	RateLimitPolicy *string
+	RetryAfter      int32
+}
+
+// ListUserEventsResponse503Headers the declared response headers of an HTTP 503 response for ListUserEvents
+type ListUserEventsResponse503Headers struct {
+	RetryAfter int32
+}
+
+type ListUserEventsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *EventPage
+	// ApplicationProblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationProblemJSON404 *NotFound
+	// ApplicationProblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationProblemJSON422 *InvalidQuestion
+	// ApplicationProblemJSON429 the response for an HTTP 429 `application/problem+json` response
+	ApplicationProblemJSON429 *RateLimited
+	// ApplicationProblemJSON500 the response for an HTTP 500 `application/problem+json` response
+	ApplicationProblemJSON500 *Internal
+	// ApplicationProblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationProblemJSON503 *Unavailable
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ListUserEventsResponse200Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *ListUserEventsResponse429Headers
+	// Headers503 the parsed response headers for an HTTP 503 response
+	Headers503 *ListUserEventsResponse503Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListUserEventsResponse) GetJSON200() *EventPage {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r ListUserEventsResponse) GetApplicationProblemJSON404() *NotFound {
+	return r.ApplicationProblemJSON404
+}
+
+// GetApplicationProblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r ListUserEventsResponse) GetApplicationProblemJSON422() *InvalidQuestion {
+	return r.ApplicationProblemJSON422
+}
+
+// GetApplicationProblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
+func (r ListUserEventsResponse) GetApplicationProblemJSON429() *RateLimited {
+	return r.ApplicationProblemJSON429
+}
+
+// GetApplicationProblemJSON500 returns the response for an HTTP 500 `application/problem+json` response
+func (r ListUserEventsResponse) GetApplicationProblemJSON500() *Internal {
+	return r.ApplicationProblemJSON500
+}
+
+// GetApplicationProblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r ListUserEventsResponse) GetApplicationProblemJSON503() *Unavailable {
+	return r.ApplicationProblemJSON503
+}
+
+// GetBody returns the raw response body bytes
+func (r ListUserEventsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListUserEventsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListUserEventsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListUserEventsResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -3038,6 +6177,23 @@ func (c *ClientWithResponses) SendEventWithResponse(ctx context.Context, params 
 	return ParseSendEventResponse(rsp)
 }
 
+// ListEventsWithResponse The latest events
+//
+// Events, the newest first: by `timestamp`, then by `event_id` and `user_id`. Follow `next_cursor` for older ones. Pages
+// are stable while events arrive: nothing is listed twice, and nothing is left out but events that arrive later than
+// their place in the order was passed.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /events (the `ListEvents` operationId).
+func (c *ClientWithResponses) ListEventsWithResponse(ctx context.Context, params *ListEventsParams, reqEditors ...RequestEditorFn) (*ListEventsResponse, error) {
+	rsp, err := c.ListEvents(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListEventsResponse(rsp)
+}
+
 // SendEventsWithBodyWithResponse Send many events
 //
 // Stores up to 5,000 events and counts them. Each event is taken, found to be a
@@ -3098,6 +6254,26 @@ func (c *ClientWithResponses) SendEventsWithResponse(ctx context.Context, params
 		return nil, err
 	}
 	return ParseSendEventsResponse(rsp)
+}
+
+// ExportEventsWithResponse Download events
+//
+// All events that fit, the oldest first, as JSON lines that `POST /events` takes, or as CSV. The
+// answer is streamed, and compressed when asked for (`Accept-Encoding: gzip`). However many there are, neither side needs to hold them.
+//
+// If the connection breaks, go on from the last whole line: pass its `timestamp`, `event_id` and `user_id`,
+// joined by `_`, as `cursor`. An answer that breaks off has no end of the chunked
+// body: HTTP clients report it as an error.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /events/export (the `ExportEvents` operationId).
+func (c *ClientWithResponses) ExportEventsWithResponse(ctx context.Context, params *ExportEventsParams, reqEditors ...RequestEditorFn) (*ExportEventsResponse, error) {
+	rsp, err := c.ExportEvents(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseExportEventsResponse(rsp)
 }
 
 // GetLivenessWithResponse Is the process alive?
@@ -3208,6 +6384,138 @@ func (c *ClientWithResponses) GetProblemWithResponse(ctx context.Context, code s
 	return ParseGetProblemResponse(rsp)
 }
 
+// QueryEventsWithBodyWithResponse Count, sum or rank by any property
+//
+// One number per group, or per group and bucket of time: how many events or users, or the
+// sum, mean, extreme or percentile of a number in the payload. Nothing has to be declared beforehand:
+// any place in the payload can be grouped by, filtered by and summed.
+//
+// Groups are ranked by their number over the whole range; `limit` of them are listed, and
+// with `include_other` all others together as one more. An event without a value at a place
+// belongs to the group `null`, which is another than the string `"null"`. Types are kept: `1` is not
+// `"1"`, but it is `1.0`.
+//
+// Numbers are exact. A `sum` is that of the decimals as sent, `avg` is the exact quotient rounded once,
+// percentiles are values that occur (nearest rank). Only JSON numbers are summed; events
+// with anything else at `value` are left out of the number, and a group without any has `null`.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /query (the `QueryEvents` operationId).
+func (c *ClientWithResponses) QueryEventsWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*QueryEventsResponse, error) {
+	rsp, err := c.QueryEventsWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseQueryEventsResponse(rsp)
+}
+
+// QueryEventsWithResponse Count, sum or rank by any property
+//
+// One number per group, or per group and bucket of time: how many events or users, or the
+// sum, mean, extreme or percentile of a number in the payload. Nothing has to be declared beforehand:
+// any place in the payload can be grouped by, filtered by and summed.
+//
+// Groups are ranked by their number over the whole range; `limit` of them are listed, and
+// with `include_other` all others together as one more. An event without a value at a place
+// belongs to the group `null`, which is another than the string `"null"`. Types are kept: `1` is not
+// `"1"`, but it is `1.0`.
+//
+// Numbers are exact. A `sum` is that of the decimals as sent, `avg` is the exact quotient rounded once,
+// percentiles are values that occur (nearest rank). Only JSON numbers are summed; events
+// with anything else at `value` are left out of the number, and a group without any has `null`.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /query (the `QueryEvents` operationId).
+func (c *ClientWithResponses) QueryEventsWithResponse(ctx context.Context, body QueryEventsJSONRequestBody, reqEditors ...RequestEditorFn) (*QueryEventsResponse, error) {
+	rsp, err := c.QueryEvents(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseQueryEventsResponse(rsp)
+}
+
+// QueryFunnelWithBodyWithResponse How many users go all the way
+//
+// How many users took the first step, how many of them the second after it, and so on, within
+// `window` seconds of the first. Of a user's possible ways the one that gets furthest counts, and of
+// those the one that begins first; each further step is the earliest event that fits.
+//
+// Events are in the order of `timestamp`, then of `event_id`: a step is taken by an event after that of the
+// step before, perhaps in the same second. With the order `strict`, none of the user's events between two steps may be
+// one of the funnel's: whoever goes back and forth has to begin again.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /query/funnel (the `QueryFunnel` operationId).
+func (c *ClientWithResponses) QueryFunnelWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*QueryFunnelResponse, error) {
+	rsp, err := c.QueryFunnelWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseQueryFunnelResponse(rsp)
+}
+
+// QueryFunnelWithResponse How many users go all the way
+//
+// How many users took the first step, how many of them the second after it, and so on, within
+// `window` seconds of the first. Of a user's possible ways the one that gets furthest counts, and of
+// those the one that begins first; each further step is the earliest event that fits.
+//
+// Events are in the order of `timestamp`, then of `event_id`: a step is taken by an event after that of the
+// step before, perhaps in the same second. With the order `strict`, none of the user's events between two steps may be
+// one of the funnel's: whoever goes back and forth has to begin again.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /query/funnel (the `QueryFunnel` operationId).
+func (c *ClientWithResponses) QueryFunnelWithResponse(ctx context.Context, body QueryFunnelJSONRequestBody, reqEditors ...RequestEditorFn) (*QueryFunnelResponse, error) {
+	rsp, err := c.QueryFunnel(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseQueryFunnelResponse(rsp)
+}
+
+// QueryRetentionWithBodyWithResponse How many users come back
+//
+// Users are put into cohorts by the day, week or month of their first event of one kind within the
+// range; then each later period tells how many of the cohort had an event of
+// another kind (or of the same) in it. Period 0 is the cohort's own: there an event counts that comes after the
+// first one. A user whose earlier events lie before `from` begins anew: choose a first
+// event that happens once, such as a sign-up, or a range that has all.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /query/retention (the `QueryRetention` operationId).
+func (c *ClientWithResponses) QueryRetentionWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*QueryRetentionResponse, error) {
+	rsp, err := c.QueryRetentionWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseQueryRetentionResponse(rsp)
+}
+
+// QueryRetentionWithResponse How many users come back
+//
+// Users are put into cohorts by the day, week or month of their first event of one kind within the
+// range; then each later period tells how many of the cohort had an event of
+// another kind (or of the same) in it. Period 0 is the cohort's own: there an event counts that comes after the
+// first one. A user whose earlier events lie before `from` begins anew: choose a first
+// event that happens once, such as a sign-up, or a range that has all.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /query/retention (the `QueryRetention` operationId).
+func (c *ClientWithResponses) QueryRetentionWithResponse(ctx context.Context, body QueryRetentionJSONRequestBody, reqEditors ...RequestEditorFn) (*QueryRetentionResponse, error) {
+	rsp, err := c.QueryRetention(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseQueryRetentionResponse(rsp)
+}
+
 // GetReadinessWithResponse Should it get traffic?
 //
 // `200` when events can be stored; `503` while starting, while stopping, and
@@ -3225,21 +6533,76 @@ func (c *ClientWithResponses) GetReadinessWithResponse(ctx context.Context, reqE
 	return ParseGetReadinessResponse(rsp)
 }
 
+// ListEventTypeStatsWithResponse Count every event type
+//
+// Every event type that was ever sent with the number of its events, the most frequent
+// first; types with equal counts in the order of their bytes. Follow `next_cursor` for more:
+// while events arrive a type may move to a page that was read already.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /stats (the `ListEventTypeStats` operationId).
+func (c *ClientWithResponses) ListEventTypeStatsWithResponse(ctx context.Context, params *ListEventTypeStatsParams, reqEditors ...RequestEditorFn) (*ListEventTypeStatsResponse, error) {
+	rsp, err := c.ListEventTypeStats(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListEventTypeStatsResponse(rsp)
+}
+
 // GetEventTypeStatsWithResponse Count the events of a type
 //
 // The number of events of one type since the beginning, including every
 // event that was accepted before the question. A type that no event has
 // had yet is counted as 0, not an error.
 //
+// With `from` or `to` only the events in that range count, exact to the second.
+//
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /stats/{event_type} (the `GetEventTypeStats` operationId).
-func (c *ClientWithResponses) GetEventTypeStatsWithResponse(ctx context.Context, eventType EventType, reqEditors ...RequestEditorFn) (*GetEventTypeStatsResponse, error) {
-	rsp, err := c.GetEventTypeStats(ctx, eventType, reqEditors...)
+func (c *ClientWithResponses) GetEventTypeStatsWithResponse(ctx context.Context, eventType EventType, params *GetEventTypeStatsParams, reqEditors ...RequestEditorFn) (*GetEventTypeStatsResponse, error) {
+	rsp, err := c.GetEventTypeStats(ctx, eventType, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
 	return ParseGetEventTypeStatsResponse(rsp)
+}
+
+// GetEventTypeSeriesWithResponse Count the events of a type over time
+//
+// The number of events of one type in every minute, hour, day, week or month of a range. Nothing
+// is left out: a bucket without events has the count 0. Buckets follow the calendar of `tz`, so that a day
+// may have 23 or 25 hours; weeks begin on Monday (ISO 8601).
+//
+// Without `from` and `to` it is the last 30 buckets, the current one included. With them only events in the range count,
+// so that the first and the last bucket may be cut; such a bucket, and one that isn't
+// over yet, is marked `partial`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /stats/{event_type}/series (the `GetEventTypeSeries` operationId).
+func (c *ClientWithResponses) GetEventTypeSeriesWithResponse(ctx context.Context, eventType EventType, params *GetEventTypeSeriesParams, reqEditors ...RequestEditorFn) (*GetEventTypeSeriesResponse, error) {
+	rsp, err := c.GetEventTypeSeries(ctx, eventType, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetEventTypeSeriesResponse(rsp)
+}
+
+// ListUserEventsWithResponse What a user did
+//
+// The events of one user, the newest first. Pages are stable while events arrive, as those of `GET /events`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /users/{user_id}/events (the `ListUserEvents` operationId).
+func (c *ClientWithResponses) ListUserEventsWithResponse(ctx context.Context, userID int64, params *ListUserEventsParams, reqEditors ...RequestEditorFn) (*ListUserEventsResponse, error) {
+	rsp, err := c.ListUserEvents(ctx, userID, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListUserEventsResponse(rsp)
 }
 
 // ParseGetIndexResponse parses an HTTP response from a GetIndexWithResponse call
@@ -3509,6 +6872,121 @@ func ParseSendEventResponse(rsp *http.Response) (*SendEventResponse, error) {
 	return response, nil
 }
 
+// ParseListEventsResponse parses an HTTP response from a ListEventsWithResponse call
+func ParseListEventsResponse(rsp *http.Response) (*ListEventsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListEventsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest EventPage
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest InvalidQuestion
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest RateLimited
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest Internal
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers ListEventsResponse200Headers
+		if values := rsp.Header.Values("Query-Plan"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Query-Plan", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.QueryPlan = value
+		}
+		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitPolicy = &value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 429:
+		var headers ListEventsResponse429Headers
+		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitPolicy = &value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers ListEventsResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
 // ParseSendEventsResponse parses an HTTP response from a SendEventsWithResponse call
 func ParseSendEventsResponse(rsp *http.Response) (*SendEventsResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -3639,6 +7117,121 @@ func ParseSendEventsResponse(rsp *http.Response) (*SendEventsResponse, error) {
 		response.Headers429 = &headers
 	case rsp.StatusCode == 503:
 		var headers SendEventsResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseExportEventsResponse parses an HTTP response from a ExportEventsWithResponse call
+func ParseExportEventsResponse(rsp *http.Response) (*ExportEventsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ExportEventsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest InvalidQuestion
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest RateLimited
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest Internal
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers ExportEventsResponse200Headers
+		if values := rsp.Header.Values("Content-Disposition"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Content-Disposition", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ContentDisposition = value
+		}
+		if values := rsp.Header.Values("Content-Encoding"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Content-Encoding", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ContentEncoding = &value
+		}
+		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitPolicy = &value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 429:
+		var headers ExportEventsResponse429Headers
+		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitPolicy = &value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers ExportEventsResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int32
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
@@ -4021,6 +7614,435 @@ func ParseGetProblemResponse(rsp *http.Response) (*GetProblemResponse, error) {
 	return response, nil
 }
 
+// ParseQueryEventsResponse parses an HTTP response from a QueryEventsWithResponse call
+func ParseQueryEventsResponse(rsp *http.Response) (*QueryEventsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &QueryEventsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest QueryResult
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest BadRequest
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 408:
+		var dest RequestTimeout
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON408 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest ContentTooLarge
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 415:
+		var dest UnsupportedMediaType
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON415 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest InvalidQuestion
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest RateLimited
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest Internal
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers QueryEventsResponse200Headers
+		if values := rsp.Header.Values("Query-Plan"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Query-Plan", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.QueryPlan = value
+		}
+		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitPolicy = &value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 429:
+		var headers QueryEventsResponse429Headers
+		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitPolicy = &value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers QueryEventsResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseQueryFunnelResponse parses an HTTP response from a QueryFunnelWithResponse call
+func ParseQueryFunnelResponse(rsp *http.Response) (*QueryFunnelResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &QueryFunnelResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest FunnelResult
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest BadRequest
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 408:
+		var dest RequestTimeout
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON408 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest ContentTooLarge
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 415:
+		var dest UnsupportedMediaType
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON415 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest InvalidQuestion
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest RateLimited
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest Internal
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers QueryFunnelResponse200Headers
+		if values := rsp.Header.Values("Query-Plan"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Query-Plan", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.QueryPlan = value
+		}
+		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitPolicy = &value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 429:
+		var headers QueryFunnelResponse429Headers
+		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitPolicy = &value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers QueryFunnelResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseQueryRetentionResponse parses an HTTP response from a QueryRetentionWithResponse call
+func ParseQueryRetentionResponse(rsp *http.Response) (*QueryRetentionResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &QueryRetentionResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest RetentionResult
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest BadRequest
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 408:
+		var dest RequestTimeout
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON408 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest ContentTooLarge
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 415:
+		var dest UnsupportedMediaType
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON415 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest InvalidQuestion
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest RateLimited
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest Internal
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers QueryRetentionResponse200Headers
+		if values := rsp.Header.Values("Query-Plan"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Query-Plan", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.QueryPlan = value
+		}
+		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitPolicy = &value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 429:
+		var headers QueryRetentionResponse429Headers
+		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitPolicy = &value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers QueryRetentionResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
 // ParseGetReadinessResponse parses an HTTP response from a GetReadinessWithResponse call
 func ParseGetReadinessResponse(rsp *http.Response) (*GetReadinessResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -4074,6 +8096,121 @@ func ParseGetReadinessResponse(rsp *http.Response) (*GetReadinessResponse, error
 	return response, nil
 }
 
+// ParseListEventTypeStatsResponse parses an HTTP response from a ListEventTypeStatsWithResponse call
+func ParseListEventTypeStatsResponse(rsp *http.Response) (*ListEventTypeStatsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListEventTypeStatsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest EventTypeStatsPage
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest InvalidQuestion
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest RateLimited
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest Internal
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers ListEventTypeStatsResponse200Headers
+		if values := rsp.Header.Values("Query-Plan"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Query-Plan", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.QueryPlan = value
+		}
+		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitPolicy = &value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 429:
+		var headers ListEventTypeStatsResponse429Headers
+		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitPolicy = &value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers ListEventTypeStatsResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
 // ParseGetEventTypeStatsResponse parses an HTTP response from a GetEventTypeStatsWithResponse call
 func ParseGetEventTypeStatsResponse(rsp *http.Response) (*GetEventTypeStatsResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -4103,7 +8240,7 @@ func ParseGetEventTypeStatsResponse(rsp *http.Response) (*GetEventTypeStatsRespo
 		response.ApplicationProblemJSON404 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
-		var dest Invalid
+		var dest InvalidQuestion
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -4135,6 +8272,13 @@ func ParseGetEventTypeStatsResponse(rsp *http.Response) (*GetEventTypeStatsRespo
 	switch {
 	case rsp.StatusCode == 200:
 		var headers GetEventTypeStatsResponse200Headers
+		if values := rsp.Header.Values("Query-Plan"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Query-Plan", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.QueryPlan = value
+		}
 		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -4176,6 +8320,250 @@ func ParseGetEventTypeStatsResponse(rsp *http.Response) (*GetEventTypeStatsRespo
 		response.Headers429 = &headers
 	case rsp.StatusCode == 503:
 		var headers GetEventTypeStatsResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetEventTypeSeriesResponse parses an HTTP response from a GetEventTypeSeriesWithResponse call
+func ParseGetEventTypeSeriesResponse(rsp *http.Response) (*GetEventTypeSeriesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetEventTypeSeriesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest EventTypeSeries
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest InvalidQuestion
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest RateLimited
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest Internal
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetEventTypeSeriesResponse200Headers
+		if values := rsp.Header.Values("Query-Plan"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Query-Plan", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.QueryPlan = value
+		}
+		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitPolicy = &value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 429:
+		var headers GetEventTypeSeriesResponse429Headers
+		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitPolicy = &value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers GetEventTypeSeriesResponse503Headers
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers503 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseListUserEventsResponse parses an HTTP response from a ListUserEventsWithResponse call
+func ParseListUserEventsResponse(rsp *http.Response) (*ListUserEventsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListUserEventsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest EventPage
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest InvalidQuestion
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest RateLimited
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 500:
+		var dest Internal
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON500 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Unavailable
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSON503 = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers ListUserEventsResponse200Headers
+		if values := rsp.Header.Values("Query-Plan"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Query-Plan", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.QueryPlan = value
+		}
+		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitPolicy = &value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 429:
+		var headers ListUserEventsResponse429Headers
+		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitPolicy = &value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int32
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = value
+		}
+		response.Headers429 = &headers
+	case rsp.StatusCode == 503:
+		var headers ListUserEventsResponse503Headers
 		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
 			var value int32
 			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "integer", Format: "int32"}); err != nil {

@@ -7,7 +7,222 @@ package pgdb
 
 import (
 	"context"
+
+	"github.com/jackc/pgx/v5/pgtype"
 )
+
+const countsOfAll = `-- name: CountsOfAll :many
+SELECT c.event_type::text AS event_type, width_bucket(c.bucket, $1::timestamptz[])::integer AS bucket,
+    'epoch'::date AS day, sum(c.count)::bigint AS count, ''::bytea AS quarters, ''::bytea AS minutes
+FROM event_counts c
+WHERE c.bucket >= $2::timestamptz AND c.bucket < $3::timestamptz
+GROUP BY 1, 2
+UNION ALL
+SELECT d.event_type, 0, d.day, d.count,
+    CASE WHEN d.day = ANY($4::date[]) THEN d.quarters ELSE '' END,
+    CASE WHEN d.day = ANY($5::date[]) THEN d.minutes ELSE '' END
+FROM event_days d
+WHERE d.day BETWEEN $6::date AND $7::date
+`
+
+type CountsOfAllParams struct {
+	Edges       []pgtype.Timestamptz
+	FirstEdge   pgtype.Timestamptz
+	LastEdge    pgtype.Timestamptz
+	QuarterDays []pgtype.Date
+	MinuteDays  []pgtype.Date
+	FirstDay    pgtype.Date
+	LastDay     pgtype.Date
+}
+
+type CountsOfAllRow struct {
+	EventType string
+	Bucket    int32
+	Day       pgtype.Date
+	Count     int64
+	Quarters  []byte
+	Minutes   []byte
+}
+
+// The same of all types.
+func (q *Queries) CountsOfAll(ctx context.Context, arg CountsOfAllParams) ([]CountsOfAllRow, error) {
+	rows, err := q.db.Query(ctx, countsOfAll,
+		arg.Edges,
+		arg.FirstEdge,
+		arg.LastEdge,
+		arg.QuarterDays,
+		arg.MinuteDays,
+		arg.FirstDay,
+		arg.LastDay,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []CountsOfAllRow{}
+	for rows.Next() {
+		var i CountsOfAllRow
+		if err := rows.Scan(
+			&i.EventType,
+			&i.Bucket,
+			&i.Day,
+			&i.Count,
+			&i.Quarters,
+			&i.Minutes,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const countsOfTypes = `-- name: CountsOfTypes :many
+SELECT c.event_type::text AS event_type, width_bucket(c.bucket, $1::timestamptz[])::integer AS bucket,
+    'epoch'::date AS day, sum(c.count)::bigint AS count, ''::bytea AS quarters, ''::bytea AS minutes
+FROM event_counts c
+WHERE c.event_type = ANY($2::text[]) AND c.bucket >= $3::timestamptz AND c.bucket < $4::timestamptz
+GROUP BY 1, 2
+UNION ALL
+SELECT d.event_type, 0, d.day, d.count,
+    CASE WHEN d.day = ANY($5::date[]) THEN d.quarters ELSE '' END,
+    CASE WHEN d.day = ANY($6::date[]) THEN d.minutes ELSE '' END
+FROM event_days d
+WHERE d.event_type = ANY($2::text[]) AND d.day BETWEEN $7::date AND $8::date
+`
+
+type CountsOfTypesParams struct {
+	Edges       []pgtype.Timestamptz
+	EventTypes  []string
+	FirstEdge   pgtype.Timestamptz
+	LastEdge    pgtype.Timestamptz
+	QuarterDays []pgtype.Date
+	MinuteDays  []pgtype.Date
+	FirstDay    pgtype.Date
+	LastDay     pgtype.Date
+}
+
+type CountsOfTypesRow struct {
+	EventType string
+	Bucket    int32
+	Day       pgtype.Date
+	Count     int64
+	Quarters  []byte
+	Minutes   []byte
+}
+
+// What was counted of some types: new minutes in their buckets, from 1 on, and whole days; quarter
+// hours and minutes only of the days that need them. It is one statement, so that it
+// sees a minute before or after it was folded into its day, never neither or both.
+func (q *Queries) CountsOfTypes(ctx context.Context, arg CountsOfTypesParams) ([]CountsOfTypesRow, error) {
+	rows, err := q.db.Query(ctx, countsOfTypes,
+		arg.Edges,
+		arg.EventTypes,
+		arg.FirstEdge,
+		arg.LastEdge,
+		arg.QuarterDays,
+		arg.MinuteDays,
+		arg.FirstDay,
+		arg.LastDay,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []CountsOfTypesRow{}
+	for rows.Next() {
+		var i CountsOfTypesRow
+		if err := rows.Scan(
+			&i.EventType,
+			&i.Bucket,
+			&i.Day,
+			&i.Count,
+			&i.Quarters,
+			&i.Minutes,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const eventSpan = `-- name: EventSpan :one
+SELECT
+    least(
+        coalesce((SELECT min(c.bucket) FROM event_counts c), 'infinity'),
+        coalesce((SELECT min(d.day) FROM event_days d)::timestamp AT TIME ZONE 'UTC', 'infinity')
+    )::timestamptz AS first,
+    greatest(
+        coalesce((SELECT max(c.bucket) FROM event_counts c) + interval '1 minute', '-infinity'),
+        coalesce(((SELECT max(d.day) FROM event_days d) + 1)::timestamp AT TIME ZONE 'UTC', '-infinity')
+    )::timestamptz AS last
+`
+
+type EventSpanRow struct {
+	First pgtype.Timestamptz
+	Last  pgtype.Timestamptz
+}
+
+// From which instant to which there are events, rounded to days or minutes; infinity when there are none.
+func (q *Queries) EventSpan(ctx context.Context) (EventSpanRow, error) {
+	row := q.db.QueryRow(ctx, eventSpan)
+	var i EventSpanRow
+	err := row.Scan(&i.First, &i.Last)
+	return i, err
+}
+
+const rankedTypes = `-- name: RankedTypes :many
+SELECT t.event_type, sum(t.count)::bigint AS count FROM event_totals t
+WHERE starts_with(t.event_type, $1::text)
+GROUP BY t.event_type
+HAVING sum(t.count) < $2::bigint OR (sum(t.count) = $2::bigint AND t.event_type > $3::text)
+ORDER BY 2 DESC, 1 LIMIT $4
+`
+
+type RankedTypesParams struct {
+	Prefix     string
+	AfterCount int64
+	AfterType  string
+	PageSize   int32
+}
+
+type RankedTypesRow struct {
+	EventType string
+	Count     int64
+}
+
+// Types by their counts, the most frequent first, behind a count and type.
+func (q *Queries) RankedTypes(ctx context.Context, arg RankedTypesParams) ([]RankedTypesRow, error) {
+	rows, err := q.db.Query(ctx, rankedTypes,
+		arg.Prefix,
+		arg.AfterCount,
+		arg.AfterType,
+		arg.PageSize,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []RankedTypesRow{}
+	for rows.Next() {
+		var i RankedTypesRow
+		if err := rows.Scan(&i.EventType, &i.Count); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
 
 const totalsOfTypes = `-- name: TotalsOfTypes :many
 SELECT event_type, slot, count FROM event_totals WHERE event_type = ANY($1::text[]) ORDER BY event_type, slot

@@ -11,50 +11,70 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 )
 
-const foldCounts = `-- name: FoldCounts :one
-WITH turn AS MATERIALIZED (
-    SELECT pg_try_advisory_xact_lock(hashtextextended('analytics:fold', 0)) AS mine
-), horizon AS (
-    UPDATE count_horizon h SET minutes_since = $1
-    WHERE h.minutes_since < $1 AND (SELECT t.mine FROM turn t)
-), gone AS (
-    -- A row's place is valid as long as it is locked; one that was changed since this
-    -- statement began isn't seen here, and is left too.
-    DELETE FROM event_counts c WHERE c.ctid = ANY(ARRAY(
-        SELECT p.ctid FROM event_counts p
-        WHERE p.slot >= 0 AND p.bucket < $1 AND (SELECT t.mine FROM turn t)
-        ORDER BY p.bucket LIMIT $2 FOR UPDATE SKIP LOCKED
-    ))
-    RETURNING c.event_type, c.bucket, c.count
-), folded AS (
-    INSERT INTO event_counts AS f (event_type, bucket, slot, count)
-    SELECT g.event_type, date_bin('15 minutes', g.bucket, '2000-01-01 00:00:00+00'), -1, sum(g.count)
-    FROM gone g GROUP BY 1, 2 ORDER BY 1, 2
-    ON CONFLICT (event_type, bucket, slot) DO UPDATE SET count = f.count + excluded.count
-)
-SELECT NOT (SELECT t.mine FROM turn t) AS busy, count(*) AS row_count FROM gone
+const daysOf = `-- name: DaysOf :many
+SELECT d.event_type, d.day, d.minutes FROM event_days d
+JOIN ROWS FROM (unnest($1::text[]), unnest($2::date[])) AS w(event_type, day)
+    ON d.event_type = w.event_type AND d.day = w.day
 `
 
-type FoldCountsParams struct {
-	Before   pgtype.Timestamptz
-	RowLimit int32
+type DaysOfParams struct {
+	EventTypes []string
+	Days       []pgtype.Date
 }
 
-type FoldCountsRow struct {
-	Busy     pgtype.Bool
-	RowCount int64
+type DaysOfRow struct {
+	EventType string
+	Day       pgtype.Date
+	Minutes   []byte
 }
 
-// Folds minutes before an instant, the oldest first and at most so many rows,
-// into quarter hours. It is one statement, so that every other statement sees the
-// rows before or after, which add up to the same. One at a time does it: busy says
-// that it is somebody else. A row that a writer is counting on in is left for the
-// next time, so that folding never waits for a writer, nor in a circle.
-func (q *Queries) FoldCounts(ctx context.Context, arg FoldCountsParams) (FoldCountsRow, error) {
-	row := q.db.QueryRow(ctx, foldCounts, arg.Before, arg.RowLimit)
-	var i FoldCountsRow
-	err := row.Scan(&i.Busy, &i.RowCount)
-	return i, err
+// The packed minutes of pairs of type and day.
+func (q *Queries) DaysOf(ctx context.Context, arg DaysOfParams) ([]DaysOfRow, error) {
+	rows, err := q.db.Query(ctx, daysOf, arg.EventTypes, arg.Days)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []DaysOfRow{}
+	for rows.Next() {
+		var i DaysOfRow
+		if err := rows.Scan(&i.EventType, &i.Day, &i.Minutes); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const putDays = `-- name: PutDays :exec
+INSERT INTO event_days AS d (event_type, day, count, quarters, minutes)
+SELECT w.event_type, w.day, w.count, w.quarters, w.minutes
+FROM ROWS FROM (
+    unnest($1::text[]), unnest($2::date[]), unnest($3::bigint[]), unnest($4::bytea[]), unnest($5::bytea[])
+) AS w(event_type, day, count, quarters, minutes)
+ON CONFLICT (event_type, day) DO UPDATE SET count = excluded.count, quarters = excluded.quarters, minutes = excluded.minutes
+`
+
+type PutDaysParams struct {
+	EventTypes []string
+	Days       []pgtype.Date
+	Counts     []int64
+	Quarters   [][]byte
+	Minutes    [][]byte
+}
+
+func (q *Queries) PutDays(ctx context.Context, arg PutDaysParams) error {
+	_, err := q.db.Exec(ctx, putDays,
+		arg.EventTypes,
+		arg.Days,
+		arg.Counts,
+		arg.Quarters,
+		arg.Minutes,
+	)
+	return err
 }
 
 const setLockTimeout = `-- name: SetLockTimeout :exec
@@ -65,4 +85,62 @@ SELECT set_config('lock_timeout', $1::text, true)
 func (q *Queries) SetLockTimeout(ctx context.Context, timeout string) error {
 	_, err := q.db.Exec(ctx, setLockTimeout, timeout)
 	return err
+}
+
+const takeMinutes = `-- name: TakeMinutes :many
+DELETE FROM event_counts c WHERE c.ctid = ANY(ARRAY(
+    SELECT p.ctid FROM event_counts p WHERE p.bucket < $1
+    ORDER BY p.event_type, p.bucket LIMIT $2 FOR UPDATE SKIP LOCKED
+))
+RETURNING c.event_type, c.bucket, c.count
+`
+
+type TakeMinutesParams struct {
+	Before   pgtype.Timestamptz
+	RowLimit int32
+}
+
+type TakeMinutesRow struct {
+	EventType string
+	Bucket    pgtype.Timestamptz
+	Count     int64
+}
+
+// Takes some of the minutes before an instant out of event_counts, those of a type and day
+// together. A row that a writer is counting on in is left for the next time, so
+// that folding never waits for a writer, nor in a circle.
+//
+// A row's place is valid as long as it is locked; one that was changed since this
+// statement began isn't seen here, and is left too.
+func (q *Queries) TakeMinutes(ctx context.Context, arg TakeMinutesParams) ([]TakeMinutesRow, error) {
+	rows, err := q.db.Query(ctx, takeMinutes, arg.Before, arg.RowLimit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []TakeMinutesRow{}
+	for rows.Next() {
+		var i TakeMinutesRow
+		if err := rows.Scan(&i.EventType, &i.Bucket, &i.Count); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const tryFolding = `-- name: TryFolding :one
+SELECT pg_try_advisory_xact_lock(hashtextextended('analytics:fold', 0))
+`
+
+// Folding is for one at a time: false says that it is somebody else's turn. It
+// is given back with the transaction's end.
+func (q *Queries) TryFolding(ctx context.Context) (bool, error) {
+	row := q.db.QueryRow(ctx, tryFolding)
+	var pg_try_advisory_xact_lock bool
+	err := row.Scan(&pg_try_advisory_xact_lock)
+	return pg_try_advisory_xact_lock, err
 }

@@ -53,6 +53,208 @@ func (q *Queries) AddTotals(ctx context.Context, totals interface{}) ([]EventTot
 	return items, nil
 }
 
+const daysOfAll = `-- name: DaysOfAll :many
+SELECT event_type, day, count, quarters FROM event_days WHERE day >= ?1 AND day <= ?2
+`
+
+type DaysOfAllParams struct {
+	FirstDay int64
+	LastDay  int64
+}
+
+type DaysOfAllRow struct {
+	EventType string
+	Day       int64
+	Count     int64
+	Quarters  []byte
+}
+
+func (q *Queries) DaysOfAll(ctx context.Context, arg DaysOfAllParams) ([]DaysOfAllRow, error) {
+	rows, err := q.query(ctx, q.daysOfAllStmt, daysOfAll, arg.FirstDay, arg.LastDay)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []DaysOfAllRow{}
+	for rows.Next() {
+		var i DaysOfAllRow
+		if err := rows.Scan(
+			&i.EventType,
+			&i.Day,
+			&i.Count,
+			&i.Quarters,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const daysOfType = `-- name: DaysOfType :many
+SELECT day, count, quarters FROM event_days
+WHERE event_type = ?1 AND day >= ?2 AND day <= ?3
+`
+
+type DaysOfTypeParams struct {
+	EventType string
+	FirstDay  int64
+	LastDay   int64
+}
+
+type DaysOfTypeRow struct {
+	Day      int64
+	Count    int64
+	Quarters []byte
+}
+
+func (q *Queries) DaysOfType(ctx context.Context, arg DaysOfTypeParams) ([]DaysOfTypeRow, error) {
+	rows, err := q.query(ctx, q.daysOfTypeStmt, daysOfType, arg.EventType, arg.FirstDay, arg.LastDay)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []DaysOfTypeRow{}
+	for rows.Next() {
+		var i DaysOfTypeRow
+		if err := rows.Scan(&i.Day, &i.Count, &i.Quarters); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const newCountsOfAll = `-- name: NewCountsOfAll :many
+SELECT event_type, bucket, count FROM event_counts WHERE bucket >= ?1 AND bucket < ?2
+`
+
+type NewCountsOfAllParams struct {
+	FirstEdge int64
+	LastEdge  int64
+}
+
+// New minutes; see event_days for the others. Both are read in one transaction.
+func (q *Queries) NewCountsOfAll(ctx context.Context, arg NewCountsOfAllParams) ([]EventCount, error) {
+	rows, err := q.query(ctx, q.newCountsOfAllStmt, newCountsOfAll, arg.FirstEdge, arg.LastEdge)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []EventCount{}
+	for rows.Next() {
+		var i EventCount
+		if err := rows.Scan(&i.EventType, &i.Bucket, &i.Count); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const newCountsOfType = `-- name: NewCountsOfType :many
+SELECT bucket, count FROM event_counts
+WHERE bucket >= ?1 AND bucket < ?2 AND event_type = ?3
+`
+
+type NewCountsOfTypeParams struct {
+	FirstEdge int64
+	LastEdge  int64
+	EventType string
+}
+
+type NewCountsOfTypeRow struct {
+	Bucket int64
+	Count  int64
+}
+
+func (q *Queries) NewCountsOfType(ctx context.Context, arg NewCountsOfTypeParams) ([]NewCountsOfTypeRow, error) {
+	rows, err := q.query(ctx, q.newCountsOfTypeStmt, newCountsOfType, arg.FirstEdge, arg.LastEdge, arg.EventType)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []NewCountsOfTypeRow{}
+	for rows.Next() {
+		var i NewCountsOfTypeRow
+		if err := rows.Scan(&i.Bucket, &i.Count); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const rankedTypes = `-- name: RankedTypes :many
+SELECT event_type, count FROM event_totals
+WHERE event_type >= ?1 AND event_type < ?2
+    AND (count < ?3 OR (count = ?3 AND event_type > ?4))
+ORDER BY count DESC, event_type LIMIT ?5
+`
+
+type RankedTypesParams struct {
+	Prefix     string
+	PrefixEnd  string
+	AfterCount int64
+	AfterType  string
+	PageSize   int64
+}
+
+// Types by their counts, the most frequent first, behind a count and type. A type is a
+// range of texts from its prefix on.
+func (q *Queries) RankedTypes(ctx context.Context, arg RankedTypesParams) ([]EventTotal, error) {
+	rows, err := q.query(ctx, q.rankedTypesStmt, rankedTypes,
+		arg.Prefix,
+		arg.PrefixEnd,
+		arg.AfterCount,
+		arg.AfterType,
+		arg.PageSize,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []EventTotal{}
+	for rows.Next() {
+		var i EventTotal
+		if err := rows.Scan(&i.EventType, &i.Count); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const totalsOfTypes = `-- name: TotalsOfTypes :many
 SELECT event_type, count FROM event_totals WHERE event_type IN (/*SLICE:event_types*/?) ORDER BY event_type
 `

@@ -30,20 +30,35 @@ func Prepare(ctx context.Context, db DBTX) (*Queries, error) {
 	if q.addTotalsStmt, err = db.PrepareContext(ctx, addTotals); err != nil {
 		return nil, fmt.Errorf("error preparing query AddTotals: %w", err)
 	}
+	if q.dayOfStmt, err = db.PrepareContext(ctx, dayOf); err != nil {
+		return nil, fmt.Errorf("error preparing query DayOf: %w", err)
+	}
+	if q.daysOfAllStmt, err = db.PrepareContext(ctx, daysOfAll); err != nil {
+		return nil, fmt.Errorf("error preparing query DaysOfAll: %w", err)
+	}
+	if q.daysOfTypeStmt, err = db.PrepareContext(ctx, daysOfType); err != nil {
+		return nil, fmt.Errorf("error preparing query DaysOfType: %w", err)
+	}
 	if q.dropMinutesStmt, err = db.PrepareContext(ctx, dropMinutes); err != nil {
 		return nil, fmt.Errorf("error preparing query DropMinutes: %w", err)
-	}
-	if q.foldMinutesStmt, err = db.PrepareContext(ctx, foldMinutes); err != nil {
-		return nil, fmt.Errorf("error preparing query FoldMinutes: %w", err)
 	}
 	if q.insertEventStmt, err = db.PrepareContext(ctx, insertEvent); err != nil {
 		return nil, fmt.Errorf("error preparing query InsertEvent: %w", err)
 	}
-	if q.nthUnfoldedStmt, err = db.PrepareContext(ctx, nthUnfolded); err != nil {
-		return nil, fmt.Errorf("error preparing query NthUnfolded: %w", err)
+	if q.newCountsOfAllStmt, err = db.PrepareContext(ctx, newCountsOfAll); err != nil {
+		return nil, fmt.Errorf("error preparing query NewCountsOfAll: %w", err)
 	}
-	if q.setHorizonStmt, err = db.PrepareContext(ctx, setHorizon); err != nil {
-		return nil, fmt.Errorf("error preparing query SetHorizon: %w", err)
+	if q.newCountsOfTypeStmt, err = db.PrepareContext(ctx, newCountsOfType); err != nil {
+		return nil, fmt.Errorf("error preparing query NewCountsOfType: %w", err)
+	}
+	if q.oldMinutesStmt, err = db.PrepareContext(ctx, oldMinutes); err != nil {
+		return nil, fmt.Errorf("error preparing query OldMinutes: %w", err)
+	}
+	if q.putDayStmt, err = db.PrepareContext(ctx, putDay); err != nil {
+		return nil, fmt.Errorf("error preparing query PutDay: %w", err)
+	}
+	if q.rankedTypesStmt, err = db.PrepareContext(ctx, rankedTypes); err != nil {
+		return nil, fmt.Errorf("error preparing query RankedTypes: %w", err)
 	}
 	if q.totalsOfTypesStmt, err = db.PrepareContext(ctx, totalsOfTypes); err != nil {
 		return nil, fmt.Errorf("error preparing query TotalsOfTypes: %w", err)
@@ -66,14 +81,24 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing addTotalsStmt: %w", cerr)
 		}
 	}
+	if q.dayOfStmt != nil {
+		if cerr := q.dayOfStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing dayOfStmt: %w", cerr)
+		}
+	}
+	if q.daysOfAllStmt != nil {
+		if cerr := q.daysOfAllStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing daysOfAllStmt: %w", cerr)
+		}
+	}
+	if q.daysOfTypeStmt != nil {
+		if cerr := q.daysOfTypeStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing daysOfTypeStmt: %w", cerr)
+		}
+	}
 	if q.dropMinutesStmt != nil {
 		if cerr := q.dropMinutesStmt.Close(); cerr != nil {
 			err = fmt.Errorf("error closing dropMinutesStmt: %w", cerr)
-		}
-	}
-	if q.foldMinutesStmt != nil {
-		if cerr := q.foldMinutesStmt.Close(); cerr != nil {
-			err = fmt.Errorf("error closing foldMinutesStmt: %w", cerr)
 		}
 	}
 	if q.insertEventStmt != nil {
@@ -81,14 +106,29 @@ func (q *Queries) Close() error {
 			err = fmt.Errorf("error closing insertEventStmt: %w", cerr)
 		}
 	}
-	if q.nthUnfoldedStmt != nil {
-		if cerr := q.nthUnfoldedStmt.Close(); cerr != nil {
-			err = fmt.Errorf("error closing nthUnfoldedStmt: %w", cerr)
+	if q.newCountsOfAllStmt != nil {
+		if cerr := q.newCountsOfAllStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing newCountsOfAllStmt: %w", cerr)
 		}
 	}
-	if q.setHorizonStmt != nil {
-		if cerr := q.setHorizonStmt.Close(); cerr != nil {
-			err = fmt.Errorf("error closing setHorizonStmt: %w", cerr)
+	if q.newCountsOfTypeStmt != nil {
+		if cerr := q.newCountsOfTypeStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing newCountsOfTypeStmt: %w", cerr)
+		}
+	}
+	if q.oldMinutesStmt != nil {
+		if cerr := q.oldMinutesStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing oldMinutesStmt: %w", cerr)
+		}
+	}
+	if q.putDayStmt != nil {
+		if cerr := q.putDayStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing putDayStmt: %w", cerr)
+		}
+	}
+	if q.rankedTypesStmt != nil {
+		if cerr := q.rankedTypesStmt.Close(); cerr != nil {
+			err = fmt.Errorf("error closing rankedTypesStmt: %w", cerr)
 		}
 	}
 	if q.totalsOfTypesStmt != nil {
@@ -138,31 +178,41 @@ func (q *Queries) queryRow(ctx context.Context, stmt *sql.Stmt, query string, ar
 }
 
 type Queries struct {
-	db                DBTX
-	tx                *sql.Tx
-	addCountsStmt     *sql.Stmt
-	addTotalsStmt     *sql.Stmt
-	dropMinutesStmt   *sql.Stmt
-	foldMinutesStmt   *sql.Stmt
-	insertEventStmt   *sql.Stmt
-	nthUnfoldedStmt   *sql.Stmt
-	setHorizonStmt    *sql.Stmt
-	totalsOfTypesStmt *sql.Stmt
-	typesAfterStmt    *sql.Stmt
+	db                  DBTX
+	tx                  *sql.Tx
+	addCountsStmt       *sql.Stmt
+	addTotalsStmt       *sql.Stmt
+	dayOfStmt           *sql.Stmt
+	daysOfAllStmt       *sql.Stmt
+	daysOfTypeStmt      *sql.Stmt
+	dropMinutesStmt     *sql.Stmt
+	insertEventStmt     *sql.Stmt
+	newCountsOfAllStmt  *sql.Stmt
+	newCountsOfTypeStmt *sql.Stmt
+	oldMinutesStmt      *sql.Stmt
+	putDayStmt          *sql.Stmt
+	rankedTypesStmt     *sql.Stmt
+	totalsOfTypesStmt   *sql.Stmt
+	typesAfterStmt      *sql.Stmt
 }
 
 func (q *Queries) WithTx(tx *sql.Tx) *Queries {
 	return &Queries{
-		db:                tx,
-		tx:                tx,
-		addCountsStmt:     q.addCountsStmt,
-		addTotalsStmt:     q.addTotalsStmt,
-		dropMinutesStmt:   q.dropMinutesStmt,
-		foldMinutesStmt:   q.foldMinutesStmt,
-		insertEventStmt:   q.insertEventStmt,
-		nthUnfoldedStmt:   q.nthUnfoldedStmt,
-		setHorizonStmt:    q.setHorizonStmt,
-		totalsOfTypesStmt: q.totalsOfTypesStmt,
-		typesAfterStmt:    q.typesAfterStmt,
+		db:                  tx,
+		tx:                  tx,
+		addCountsStmt:       q.addCountsStmt,
+		addTotalsStmt:       q.addTotalsStmt,
+		dayOfStmt:           q.dayOfStmt,
+		daysOfAllStmt:       q.daysOfAllStmt,
+		daysOfTypeStmt:      q.daysOfTypeStmt,
+		dropMinutesStmt:     q.dropMinutesStmt,
+		insertEventStmt:     q.insertEventStmt,
+		newCountsOfAllStmt:  q.newCountsOfAllStmt,
+		newCountsOfTypeStmt: q.newCountsOfTypeStmt,
+		oldMinutesStmt:      q.oldMinutesStmt,
+		putDayStmt:          q.putDayStmt,
+		rankedTypesStmt:     q.rankedTypesStmt,
+		totalsOfTypesStmt:   q.totalsOfTypesStmt,
+		typesAfterStmt:      q.typesAfterStmt,
 	}
 }

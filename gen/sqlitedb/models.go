@@ -4,6 +4,12 @@
 
 package sqlitedb
 
+type EventCount struct {
+	EventType string
+	Bucket    int64
+	Count     int64
+}
+
 type EventTotal struct {
 	EventType string
 	Count     int64

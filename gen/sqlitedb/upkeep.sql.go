@@ -9,9 +9,25 @@ import (
 	"context"
 )
 
-const dropMinutes = `-- name: DropMinutes :execrows
+const dayOf = `-- name: DayOf :one
+SELECT minutes FROM event_days WHERE event_type = ?1 AND day = ?2
+`
+
+type DayOfParams struct {
+	EventType string
+	Day       int64
+}
+
+func (q *Queries) DayOf(ctx context.Context, arg DayOfParams) ([]byte, error) {
+	row := q.queryRow(ctx, q.dayOfStmt, dayOf, arg.EventType, arg.Day)
+	var minutes []byte
+	err := row.Scan(&minutes)
+	return minutes, err
+}
+
+const dropMinutes = `-- name: DropMinutes :exec
 DELETE FROM event_counts
-WHERE bucket % 900 <> 0 AND bucket <= ?1 AND (bucket < ?1 OR event_type <= ?2)
+WHERE bucket <= ?1 AND (bucket < ?1 OR event_type <= ?2)
 `
 
 type DropMinutesParams struct {
@@ -19,64 +35,66 @@ type DropMinutesParams struct {
 	EventType string
 }
 
-// Deletes what FoldMinutes added.
-func (q *Queries) DropMinutes(ctx context.Context, arg DropMinutesParams) (int64, error) {
-	result, err := q.exec(ctx, q.dropMinutesStmt, dropMinutes, arg.Bucket, arg.EventType)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected()
-}
-
-const foldMinutes = `-- name: FoldMinutes :exec
-INSERT INTO event_counts (event_type, bucket, count)
-SELECT m.event_type, m.bucket - (m.bucket % 900 + 900) % 900, sum(m.count) FROM event_counts m
-WHERE m.bucket % 900 <> 0 AND m.bucket <= ?1 AND (m.bucket < ?1 OR m.event_type <= ?2)
-GROUP BY 1, 2
-ON CONFLICT (bucket, event_type) DO UPDATE SET count = event_counts.count + excluded.count
-`
-
-type FoldMinutesParams struct {
-	Bucket    int64
-	EventType string
-}
-
-// Adds the minutes up to a row to the first of their quarter hours. The remainder
-// of a time before 1970 is negative.
-func (q *Queries) FoldMinutes(ctx context.Context, arg FoldMinutesParams) error {
-	_, err := q.exec(ctx, q.foldMinutesStmt, foldMinutes, arg.Bucket, arg.EventType)
+// Deletes what OldMinutes returned, up to its last row.
+func (q *Queries) DropMinutes(ctx context.Context, arg DropMinutesParams) error {
+	_, err := q.exec(ctx, q.dropMinutesStmt, dropMinutes, arg.Bucket, arg.EventType)
 	return err
 }
 
-const nthUnfolded = `-- name: NthUnfolded :one
-SELECT bucket, event_type FROM event_counts WHERE bucket < ?1 AND bucket % 900 <> 0
-ORDER BY bucket, event_type LIMIT 1 OFFSET ?2
+const oldMinutes = `-- name: OldMinutes :many
+SELECT event_type, bucket, count FROM event_counts WHERE bucket < ?1
+ORDER BY bucket, event_type LIMIT ?2
 `
 
-type NthUnfoldedParams struct {
-	Before int64
-	N      int64
+type OldMinutesParams struct {
+	Before   int64
+	RowLimit int64
 }
 
-type NthUnfoldedRow struct {
-	Bucket    int64
+// Minutes before an instant, the oldest first.
+func (q *Queries) OldMinutes(ctx context.Context, arg OldMinutesParams) ([]EventCount, error) {
+	rows, err := q.query(ctx, q.oldMinutesStmt, oldMinutes, arg.Before, arg.RowLimit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []EventCount{}
+	for rows.Next() {
+		var i EventCount
+		if err := rows.Scan(&i.EventType, &i.Bucket, &i.Count); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Close(); err != nil {
+		return nil, err
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const putDay = `-- name: PutDay :exec
+INSERT INTO event_days (event_type, day, count, quarters, minutes) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (event_type, day) DO UPDATE SET count = excluded.count, quarters = excluded.quarters, minutes = excluded.minutes
+`
+
+type PutDayParams struct {
 	EventType string
+	Day       int64
+	Count     int64
+	Quarters  []byte
+	Minutes   []byte
 }
 
-// The n-th, from 0, of the minutes before an instant that are no quarter hour's
-// first, in the order of the primary key.
-func (q *Queries) NthUnfolded(ctx context.Context, arg NthUnfoldedParams) (NthUnfoldedRow, error) {
-	row := q.queryRow(ctx, q.nthUnfoldedStmt, nthUnfolded, arg.Before, arg.N)
-	var i NthUnfoldedRow
-	err := row.Scan(&i.Bucket, &i.EventType)
-	return i, err
-}
-
-const setHorizon = `-- name: SetHorizon :exec
-UPDATE count_horizon SET minutes_since = ?1 WHERE minutes_since < ?1
-`
-
-func (q *Queries) SetHorizon(ctx context.Context, before int64) error {
-	_, err := q.exec(ctx, q.setHorizonStmt, setHorizon, before)
+func (q *Queries) PutDay(ctx context.Context, arg PutDayParams) error {
+	_, err := q.exec(ctx, q.putDayStmt, putDay,
+		arg.EventType,
+		arg.Day,
+		arg.Count,
+		arg.Quarters,
+		arg.Minutes,
+	)
 	return err
 }

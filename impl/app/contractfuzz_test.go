@@ -32,13 +32,21 @@ func TestEveryOperationKeepsTheContract(t *testing.T) {
 				t.Run(operation.OperationID, func(t *testing.T) {
 					t.Parallel()
 					o := operationUnderTest{method: method, path: path, operation: operation}
+					answered := 0
 					rapid.Check(t, func(t *rapid.T) {
 						r := o.valid(t)
 						a := s.do(r.method, r.path, r.body, r.header...)
-						if a.status >= 400 {
+						switch {
+						case a.status < 400:
+							answered++
+						case a.status == 422 && o.hasRulesBeyondSchemas() && strings.Contains(a.body, `"errors":[{`):
+						default:
 							t.Errorf("a valid request was answered %d: %s %s %s\n%s", a.status, r.method, r.path, r.body, a.body)
 						}
 					})
+					if answered == 0 && !t.Failed() {
+						t.Error("no request was answered")
+					}
 					if !o.canBeInvalid() {
 						return
 					}
@@ -66,13 +74,20 @@ type request struct {
 	why                string // what is wrong with it
 }
 
+// hasRulesBeyondSchemas says whether a question may make no sense though its parts do: a
+// range may end before it begins, a time zone not exist, a filter not fit its operator.
+func (o operationUnderTest) hasRulesBeyondSchemas() bool {
+	return slices.Contains(o.operation.Tags, "questions") || slices.Contains(o.operation.Tags, "stats") ||
+		slices.ContainsFunc(o.operation.Parameters, func(p *openapi3.ParameterRef) bool { return p.Value.Name == "filters" })
+}
+
 // canBeInvalid says whether the contract demands anything of the request.
 func (o operationUnderTest) canBeInvalid() bool {
 	if o.operation.RequestBody != nil {
 		return true
 	}
 	return slices.ContainsFunc(o.operation.Parameters, func(p *openapi3.ParameterRef) bool {
-		return p.Value.Schema.Value.Pattern != ""
+		return p.Value.In == openapi3.ParameterInPath && p.Value.Schema.Value.Pattern != ""
 	})
 }
 
@@ -85,7 +100,7 @@ func (o operationUnderTest) valid(t *rapid.T) request {
 		switch schema := p.Schema.Value; {
 		case schema.Type.Is("boolean"):
 			value = strconv.FormatBool(rapid.Bool().Draw(t, p.Name))
-		case schema.Pattern != "" || schema.Format == "uuid":
+		case schema.Type.Is("integer"), schema.Enum != nil, schema.Pattern != "" || schema.Format == "uuid":
 			value = fmt.Sprint(valueOf(t, p.Name, schema))
 		case p.Example != nil:
 			value = fmt.Sprint(p.Example)
@@ -171,7 +186,14 @@ func (o operationUnderTest) invalid(t *rapid.T) request {
 	schema := body.Properties[name].Value
 	switch r.why = rapid.SampledFrom([]string{"type", "null", "missing", "unknown", "case", "bound", "syntax", "media type", "not an object"}).Draw(t, "what is wrong"); r.why {
 	case "type":
-		object[name] = map[bool]any{true: []any{}, false: true}[rapid.Bool().Draw(t, "array")]
+		wrong := []any{[]any{}, true}
+		switch {
+		case schema.Type.Is("array"):
+			wrong = []any{true, "x"}
+		case schema.Type.Is("boolean"):
+			wrong = []any{[]any{}, "true"}
+		}
+		object[name] = rapid.SampledFrom(wrong).Draw(t, "value")
 	case "null":
 		object[name] = nil
 	case "missing":
@@ -207,10 +229,27 @@ func valueOf(t *rapid.T, name string, schema *openapi3.Schema) any {
 	switch {
 	case schema.Type.Is("integer"):
 		lowest, highest := int64(*schema.Min), int64(1<<63-1)
+		if schema.Max != nil {
+			highest = int64(*schema.Max)
+		}
 		if name == "timestamp" {
 			highest = time.Now().Unix()
 		}
 		return rapid.Int64Range(lowest, highest).Draw(t, name)
+	case schema.Type == nil: // any value
+		return rapid.SampledFrom([]any{nil, true, 1, "x", []any{1, "x"}, map[string]any{"a": 1}}).Draw(t, name)
+	case schema.Type.Is("boolean"):
+		return rapid.Bool().Draw(t, name)
+	case schema.Type.Is("array"):
+		items := make([]any, rapid.IntRange(int(schema.MinItems), int(schema.MinItems)+3).Draw(t, "items"))
+		for i := range items {
+			items[i] = valueOf(t, name, schema.Items.Value)
+		}
+		return items
+	case schema.Enum != nil:
+		return rapid.SampledFrom(schema.Enum).Draw(t, name)
+	case strings.Contains(schema.Pattern, "payload"): // few others that match mean anything
+		return rapid.SampledFrom([]string{"event_type", "user_id", "payload.plan", "payload.a[0]", `payload["a.b"].c`}).Draw(t, name)
 	case schema.Format == "uuid":
 		return rapid.StringMatching(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{11}[1-9a-f]`).Draw(t, name)
 	case schema.Type.Is("string"):
@@ -248,10 +287,21 @@ func beyond(t *rapid.T, schema *openapi3.Schema) any {
 		return int64(*schema.Min) - rapid.Int64Range(1, 1000).Draw(t, "below")
 	case schema.Format == "uuid":
 		return rapid.SampledFrom([]string{"", "x", "00000000-0000-0000-0000-000000000000", "01890A5D-AC96-774B-BCCE-B302099A8057"}).Draw(t, "uuid")
+	case schema.Enum != nil || schema.Type.Is("boolean"):
+		return "nonsense"
+	case schema.Type.Is("array"):
+		items := make([]any, int(*schema.MaxItems)+1)
+		for i := range items {
+			items[i] = valueOf(t, "item", schema.Items.Value)
+		}
+		return items
 	case schema.Type.Is("string"):
 		return rapid.SampledFrom([]string{"", strings.Repeat("a", int(*schema.MaxLength)+1), " ", "é"}).Draw(t, "text")
 	}
 	object := map[string]any{}
+	if schema.MaxProps == nil {
+		return object // without its required members
+	}
 	for i := range int(*schema.MaxProps) + 1 {
 		object[fmt.Sprint("k", i)] = i
 	}

@@ -21,6 +21,7 @@ import (
 	"highload.example/analytics/impl/event"
 	"highload.example/analytics/impl/ingest"
 	"highload.example/analytics/impl/observe"
+	"highload.example/analytics/impl/query"
 	"highload.example/analytics/impl/ratelimit"
 	"highload.example/analytics/impl/stats"
 	"highload.example/analytics/impl/upkeep"
@@ -30,6 +31,8 @@ import (
 type store interface {
 	ingest.Store
 	stats.Reader
+	query.Counter
+	query.Reader
 	upkeep.Store
 	Ping(ctx context.Context) error
 	Close() error
@@ -70,7 +73,7 @@ func openDeployment(ctx context.Context, c *config.Config, logger *slog.Logger) 
 }
 
 func openEmbedded(ctx context.Context, c *config.Config, logger *slog.Logger) (*deployment, error) {
-	s, err := sqlite.Open(ctx, sqlite.Config{Dir: c.DataDir, Logger: logger, Now: time.Now})
+	s, err := sqlite.Open(ctx, sqlite.Config{Dir: c.DataDir, Readers: questionConns(c), Logger: logger, Now: time.Now})
 	if err != nil {
 		return nil, fmt.Errorf("DATA_DIR: %w", err)
 	}
@@ -85,6 +88,13 @@ func openEmbedded(ctx context.Context, c *config.Config, logger *slog.Logger) (*
 	}, nil
 }
 
+// exports is how many exports run at once.
+const exports = 2
+
+// questionConns is how many connections questions need: those that read events,
+// exports, and two for the others, which are quick.
+func questionConns(c *config.Config) int { return c.Questions() + exports + 2 }
+
 func openReplica(ctx context.Context, c *config.Config, logger *slog.Logger) (*deployment, error) {
 	if err := waitForPostgres(ctx, c, logger); err != nil {
 		return nil, err
@@ -92,7 +102,10 @@ func openReplica(ctx context.Context, c *config.Config, logger *slog.Logger) (*d
 	if err := postgres.Migrate(ctx, c.PGURL, logger); err != nil {
 		return nil, fmt.Errorf("PG_URL: %w", err)
 	}
-	s, err := postgres.Open(ctx, postgres.Config{URL: c.PGURL, MaxConns: int32(c.PGMaxConns), Logger: logger})
+	s, err := postgres.Open(ctx, postgres.Config{
+		URL: c.PGURL, MaxConns: int32(c.PGMaxConns), Logger: logger,
+		QuestionConns: int32(questionConns(c)), QuestionTimeout: c.QueryTimeout,
+	})
 	if err != nil {
 		return nil, fmt.Errorf("PG_URL: %w", err)
 	}

@@ -18,6 +18,7 @@ import (
 	"highload.example/analytics/impl/httpapi"
 	"highload.example/analytics/impl/ingest"
 	"highload.example/analytics/impl/observe"
+	"highload.example/analytics/impl/query"
 	"highload.example/analytics/impl/ratelimit"
 	"highload.example/analytics/impl/stats"
 	"highload.example/analytics/impl/upkeep"
@@ -113,10 +114,14 @@ func newServer(ctx context.Context, p *process, c *config.Config, listener *drai
 	})
 	metrics.Queue(func() (int, int) { load := s.ingest.Load(); return load.Items, load.Bytes })
 
+	questions := query.New(query.Config{
+		Counter: d.store, Reader: d.store, Totals: counts, Observer: metrics, Clock: time.Now,
+		Timeout: c.QueryTimeout, Wait: c.RequestTimeout / 2, Concurrency: c.Questions(), Exports: exports, MaxEvents: c.QueryMaxEvents,
+	})
 	handler, err := httpapi.New(httpapi.Config{
 		Ingest:         s.ingest,
 		Rules:          ingest.NewRules(c.MaxFutureSkew, time.Now),
-		Counter:        counts,
+		Questions:      questions,
 		Limiter:        newLimiter(c, d, metrics),
 		Health:         s.health,
 		Metrics:        metrics,
@@ -124,7 +129,6 @@ func newServer(ctx context.Context, p *process, c *config.Config, listener *drai
 		Logger:         logger,
 		Version:        p.version,
 		TrustedProxies: c.TrustedProxies,
-		RequestTimeout: c.RequestTimeout,
 
 		MaxFutureSkew:       c.MaxFutureSkew,
 		RateLimit:           c.RateLimit,

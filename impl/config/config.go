@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"net/netip"
 	"net/url"
+	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -31,7 +33,10 @@ type Settings struct {
 	MaxBatchBytes     string `name:"max-batch-bytes" env:"MAX_BATCH_BYTES" default:"8MiB" help:"Size of the body of POST /events, before and after decompression, at most 8MiB."`
 	MaxInFlight       string `name:"max-in-flight-requests" env:"MAX_IN_FLIGHT_REQUESTS" default:"4096" help:"Requests being worked on at once; more are answered 503 at once."`
 	MaxInFlightBytes  string `name:"max-in-flight-bytes" env:"MAX_IN_FLIGHT_BYTES" default:"64MiB" help:"Memory for the bodies of requests, and as much again for the events that wait to be stored; more are answered 503 at once."`
-	PGMaxConns        string `name:"pg-max-conns" env:"PG_MAX_CONNS" default:"10" help:"Connections to PostgreSQL that one replica may open, at least 6."`
+	QueryTimeout      string `name:"query-timeout" env:"QUERY_TIMEOUT" default:"10s" help:"How long one question may take before it is refused as too expensive."`
+	QueryConcurrency  string `name:"query-concurrency" env:"QUERY_CONCURRENCY" default:"0" help:"Questions that read events at once; others wait for their turn. 0: 4 with PostgreSQL; half of the CPUs, at least 1, with the embedded database."`
+	QueryMaxEvents    string `name:"query-max-events" env:"QUERY_MAX_EVENTS" default:"50000000" help:"Events that one question may read; one that would read more is refused as too expensive."`
+	PGMaxConns        string `name:"pg-max-conns" env:"PG_MAX_CONNS" default:"10" help:"Connections to PostgreSQL that one replica may open, at least 6. Questions have QUERY_CONCURRENCY and 4 more."`
 	StartupTimeout    string `name:"startup-timeout" env:"STARTUP_TIMEOUT" default:"30s" help:"How long to wait for PostgreSQL at the start."`
 	ShutdownDelay     string `name:"shutdown-delay" env:"SHUTDOWN_DELAY" default:"1s" help:"After SIGTERM, how long to go on serving while /readyz answers 503, so that load balancers look elsewhere. Ctrl-C doesn't wait."`
 	ShutdownTimeout   string `name:"shutdown-timeout" env:"SHUTDOWN_TIMEOUT" default:"20s" help:"How long requests in flight may take to finish at the end."`
@@ -56,6 +61,9 @@ type Config struct {
 	MaxBatchBytes     int64 // bytes
 	MaxInFlight       int   // requests
 	MaxInFlightBytes  int64 // bytes
+	QueryTimeout      time.Duration
+	QueryConcurrency  int // 0: as fits the database
+	QueryMaxEvents    int64
 	PGMaxConns        int
 	StartupTimeout    time.Duration
 	ShutdownDelay     time.Duration
@@ -64,6 +72,18 @@ type Config struct {
 	PprofAddr         string // empty: off
 	LogLevel          slog.Level
 	LogFormat         string // text, json or auto
+}
+
+// Questions returns how many questions may read events at once. With the embedded
+// database they need the CPUs that events are stored with.
+func (c *Config) Questions() int {
+	switch {
+	case c.QueryConcurrency > 0:
+		return c.QueryConcurrency
+	case c.Embedded():
+		return max(1, runtime.NumCPU()/2)
+	}
+	return 4
 }
 
 // Embedded says whether the process is complete on its own.
@@ -87,6 +107,9 @@ func (s *Settings) Resolve() (*Config, error) {
 		MaxBatchBytes:     r.bytes("MAX_BATCH_BYTES", s.MaxBatchBytes, 1<<10, 8<<20),
 		MaxInFlight:       r.integer("MAX_IN_FLIGHT_REQUESTS", s.MaxInFlight, 1, 1_000_000),
 		MaxInFlightBytes:  r.bytes("MAX_IN_FLIGHT_BYTES", s.MaxInFlightBytes, 16<<20, 1<<40),
+		QueryTimeout:      r.duration("QUERY_TIMEOUT", s.QueryTimeout, 100*time.Millisecond, time.Hour),
+		QueryConcurrency:  r.integer("QUERY_CONCURRENCY", s.QueryConcurrency, 0, 1000),
+		QueryMaxEvents:    int64(r.integer("QUERY_MAX_EVENTS", s.QueryMaxEvents, 1, math.MaxInt)),
 		PGMaxConns:        r.integer("PG_MAX_CONNS", s.PGMaxConns, 6, 1000),
 		StartupTimeout:    r.duration("STARTUP_TIMEOUT", s.StartupTimeout, 0, time.Hour),
 		ShutdownDelay:     r.duration("SHUTDOWN_DELAY", s.ShutdownDelay, 0, 10*time.Minute),

@@ -32,7 +32,8 @@ func TestDefaults(t *testing.T) {
 	}
 	want := &config.Config{
 		Addr: ":8000", DataDir: "./data", RateLimit: 1500, MaxFutureSkew: time.Hour, RequestTimeout: 5 * time.Second,
-		BodyTimeout: 15 * time.Second, MaxBatchEvents: 5000, MaxBatchBytes: 8 << 20, MaxInFlight: 4096, MaxInFlightBytes: 64 << 20, PGMaxConns: 10, StartupTimeout: 30 * time.Second, ShutdownDelay: time.Second,
+		BodyTimeout: 15 * time.Second, MaxBatchEvents: 5000, MaxBatchBytes: 8 << 20, MaxInFlight: 4096, MaxInFlightBytes: 64 << 20,
+		QueryTimeout: 10 * time.Second, QueryMaxEvents: 50_000_000, PGMaxConns: 10, StartupTimeout: 30 * time.Second, ShutdownDelay: time.Second,
 		ShutdownTimeout: 20 * time.Second, LogLevel: slog.LevelInfo, LogFormat: "auto",
 	}
 	if !reflect.DeepEqual(c, want) || !c.Embedded() {

@@ -46,7 +46,7 @@ func Check(r *http.Request, status int, header http.Header, body []byte) error {
 	}
 	options := &openapi3filter.Options{IncludeResponseStatus: true, MultiError: true}
 	mediaType, _, _ := mime.ParseMediaType(header.Get("Content-Type"))
-	if !strings.HasSuffix(mediaType, "json") || r.Method == http.MethodHead {
+	if mediaType != "application/json" && !strings.HasSuffix(mediaType, "+json") || r.Method == http.MethodHead {
 		options.ExcludeResponseBody = true
 		if len(documented.Value.Content) > 0 && documented.Value.Content.Get(mediaType) == nil {
 			return fmt.Errorf("the media type %q is not documented", mediaType)

@@ -29,6 +29,18 @@ func (id ID) String() string {
 	return string(b[:])
 }
 
+// ParseID reads what String writes. Errors match ErrInvalid.
+func ParseID(text string) (ID, error) {
+	var id ID
+	if len(text) == 36 {
+		digits := text[:8] + text[9:13] + text[14:18] + text[19:23] + text[24:]
+		if _, err := hex.Decode(id[:], []byte(digits)); err == nil && id.String() == text {
+			return id, nil
+		}
+	}
+	return ID{}, fmt.Errorf("not a UUID in canonical form: %w", ErrInvalid)
+}
+
 // Event is one thing that a user did.
 type Event struct {
 	UserID     int64  // at least 1

@@ -19,6 +19,7 @@ import (
 	"highload.example/analytics/impl/httpapi"
 	"highload.example/analytics/impl/ingest"
 	"highload.example/analytics/impl/observe"
+	"highload.example/analytics/impl/query"
 	"highload.example/analytics/impl/ratelimit"
 	checked "highload.example/analytics/impl/testkit/contract"
 )
@@ -55,6 +56,30 @@ func (faulty) Available() bool { return true }
 
 func (faulty) Count(context.Context, string) (int64, error) { return 1, nil }
 
+func (faulty) RankedTypes(context.Context, string, *query.TypeCount, int) ([]query.TypeCount, error) {
+	return nil, nil
+}
+
+// MinuteCounts counts more events than a question may read.
+func (faulty) MinuteCounts(_ context.Context, _ []string, _ []int64, add func(string, int, int64)) error {
+	add("a", 0, 1000)
+	return nil
+}
+
+func (faulty) Aggregate(context.Context, *query.Aggregation) (*query.Table, error) {
+	return &query.Table{}, nil
+}
+
+func (faulty) ScanSteps(context.Context, *query.StepScan, func(*query.StepEvent) error) error {
+	return nil
+}
+
+func (faulty) List(context.Context, *query.Listing, func(*event.Event) error) error { return nil }
+
+func (faulty) ReadsAllTypes() bool { return true }
+
+func (faulty) QuestionAnswered(string, query.Plan, time.Duration, error) {}
+
 // Allow refuses the requests that come through the proxy 192.0.2.1.
 func (faulty) Allow(_ context.Context, key string, _ int) ratelimit.Decision {
 	return ratelimit.Decision{Allowed: key != "192.0.2.1", Quota: 1, Window: time.Minute, RetryAfter: time.Second}
@@ -75,12 +100,15 @@ func (faulty) InFlight(func() (requests, bytes int64)) {}
 // serveFaulty serves the whole edge over faulty parts, on a real socket.
 func serveFaulty(t *testing.T) string {
 	t.Helper()
+	questions := query.New(query.Config{
+		Counter: faulty{}, Reader: faulty{}, Totals: faulty{}, Observer: faulty{}, Clock: time.Now, MaxEvents: 10,
+	})
 	handler, err := httpapi.New(httpapi.Config{
-		Ingest: faulty{}, Counter: faulty{}, Limiter: faulty{}, Health: faulty{}, Metrics: faulty{},
+		Ingest: faulty{}, Questions: questions, Limiter: faulty{}, Health: faulty{}, Metrics: faulty{},
 		Rules:          ingest.NewRules(time.Hour, time.Now),
 		MetricsHandler: http.NotFoundHandler(), Logger: slog.New(slog.DiscardHandler),
 		MaxBatchEvents: 10, MaxBatchBytes: 1 << 20, MaxInFlightRequests: 100, MaxInFlightBytes: 64 << 20,
-		RequestTimeout: time.Minute, TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
+		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -140,6 +168,10 @@ func TestEveryCodeIsProduced(t *testing.T) {
 		{"POST", "/event", with(`"payload":{` + members(257) + `}`), [2]string{}},
 		{"POST", "/events", strings.NewReader("[]"), [2]string{}},
 		{"POST", "/events", strings.NewReader("{"), [2]string{"Content-Type", "application/x-ndjson"}},
+		{"POST", "/query", strings.NewReader(`{"metric":"x","from":2,"to":1,"group_by":["user_id","user_id","event_type","payload.a"]}`), [2]string{}},
+		{"POST", "/query", strings.NewReader(`{"metric":"count","value":"payload.a","from":2,"to":1,"tz":"Mars/Olympus","group_by":["user_id","user_id"]}`), [2]string{}},
+		{"POST", "/query", strings.NewReader(`{"metric":"count","from":0,"to":1690000000,"interval":"minute"}`), [2]string{}},
+		{"POST", "/query", strings.NewReader(`{"metric":"unique_users","from":0,"to":1690000000}`), [2]string{}},
 	} {
 		request, err := http.NewRequestWithContext(t.Context(), r.method, url+r.path, r.body)
 		if err != nil {

@@ -13,6 +13,7 @@ import (
 	"highload.example/analytics/api/binding"
 	"highload.example/analytics/gen/api"
 	"highload.example/analytics/impl/event"
+	"highload.example/analytics/impl/query"
 )
 
 // The errors of the edge itself.
@@ -127,6 +128,8 @@ func (p *problems) describe(r *http.Request, err error) (problem api.Problem, re
 		return invalidProblem(validation.Violations), 0
 	case errors.As(err, &invalid):
 		return invalidProblem(toBindingViolations(invalid.Violations)), 0
+	case errors.Is(err, query.ErrTooExpensive):
+		return is(http.StatusUnprocessableEntity, api.ProblemCodeQueryTooExpensive, sentence(err)), 0
 	case errors.As(err, &batch):
 		problem := invalidProblem(batch.listed)
 		*problem.Detail = fmt.Sprintf("%d of %d events break the contract and none was stored; see errors.", batch.rejected, batch.sent)
@@ -147,6 +150,11 @@ func (p *problems) describe(r *http.Request, err error) (problem api.Problem, re
 	}
 	p.logger.Error("a request failed by a defect", "method", r.Method, "route", r.Pattern, "error", err)
 	return is(http.StatusInternalServerError, api.ProblemCodeInternal, "This is a defect of the service; its log says more."), 0
+}
+
+// sentence makes one of the text of a query.ErrTooExpensive, which is meant for who asked.
+func sentence(err error) string {
+	return "The question is " + err.Error() + "."
 }
 
 func invalidProblem(violations []binding.Violation) api.Problem {

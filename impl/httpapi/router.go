@@ -39,7 +39,7 @@ func (t *router) HandleFunc(pattern string, handler func(http.ResponseWriter, *h
 func (t *router) complete() {
 	for route, methods := range t.methods {
 		slices.Sort(methods)
-		allow := strings.Join(methods, ", ")
+		allow := strings.Join(slices.Compact(methods), ", ")
 		t.mux.HandleFunc(route, func(w http.ResponseWriter, r *http.Request) {
 			r.Pattern = "" // for metrics: no operation matched
 			w.Header().Set("Allow", allow)

@@ -30,11 +30,6 @@ type Rules interface {
 	Check(e *event.Event, violations []event.Violation) []event.Violation
 }
 
-// Counter counts events.
-type Counter interface {
-	Count(ctx context.Context, eventType string) (int64, error)
-}
-
 // Limiter decides whether a client may go on.
 type Limiter interface {
 	Allow(ctx context.Context, key string, cost int) ratelimit.Decision
@@ -58,7 +53,7 @@ type Metrics interface {
 type Config struct {
 	Ingest         Ingest
 	Rules          Rules
-	Counter        Counter
+	Questions      Questions
 	Limiter        Limiter // nil: no limit
 	Health         Health
 	Metrics        Metrics
@@ -66,7 +61,6 @@ type Config struct {
 	Logger         *slog.Logger
 	Version        string
 	TrustedProxies []netip.Prefix
-	RequestTimeout time.Duration // how long a question may wait for a dependency
 
 	MaxFutureSkew  time.Duration // what Rules were given, for GET /limits
 	RateLimit      int           // what Limiter was given, per minute, for GET /limits; 0: no limit
@@ -91,7 +85,7 @@ const MaxHeaderBytes = 32 << 10
 // type of their own, embedded here: together they are the contract's interface.
 type server struct {
 	eventOperations
-	statsOperations
+	questionOperations
 	healthOperations
 }
 
@@ -104,9 +98,9 @@ func New(config Config) (http.Handler, error) {
 		return nil, err
 	}
 	handlers := &server{
-		eventOperations:  eventOperations{ingest: config.Ingest, rules: config.Rules, limits: limitsOf(config)},
-		statsOperations:  statsOperations{counter: config.Counter, timeout: config.RequestTimeout},
-		healthOperations: healthOperations{health: config.Health, ingest: config.Ingest},
+		eventOperations:    eventOperations{ingest: config.Ingest, rules: config.Rules, limits: limitsOf(config)},
+		questionOperations: questionOperations{questions: config.Questions},
+		healthOperations:   healthOperations{health: config.Health, ingest: config.Ingest},
 	}
 	bodies := &bodies{maxBatchEvents: config.MaxBatchEvents, maxBatchBytes: config.MaxBatchBytes}
 	strict := api.NewStrictHandler(handlers, api.StrictOptions{
@@ -124,6 +118,7 @@ func New(config Config) (http.Handler, error) {
 		BaseRouter:       routes,
 		ErrorHandlerFunc: problems.write,
 	})
+	routes.HandleFunc("HEAD /events/export", headExport)
 	routes.HandleFunc("GET /metrics", config.MetricsHandler.ServeHTTP)
 	if err := registerDocumentation(routes, config.Version, problems); err != nil {
 		return nil, err

@@ -34,6 +34,7 @@ func TestResponsesAreValidatedOnRequest(t *testing.T) {
 			t.Parallel()
 			v := &responseValidator{problems: problems, logger: logger, next: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 				w.Header().Set("Content-Type", test.contentType)
+				w.Header().Set("Query-Plan", "totals")
 				w.WriteHeader(test.status)
 				if _, err := w.Write([]byte(test.body)); err != nil {
 					t.Error(err)

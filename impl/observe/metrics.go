@@ -2,6 +2,7 @@
 package observe
 
 import (
+	"errors"
 	"maps"
 	"net/http"
 	"strconv"
@@ -13,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"highload.example/analytics/impl/event"
+	"highload.example/analytics/impl/query"
 	"highload.example/analytics/impl/stats"
 )
 
@@ -39,6 +41,8 @@ type Metrics struct {
 	liveFailures    prometheus.Counter
 	drift           prometheus.Gauge
 	driftTotal      prometheus.Counter
+	questions       *prometheus.CounterVec
+	questionSeconds *prometheus.HistogramVec
 	dependencyUp    *prometheus.GaugeVec
 	countsFolded    prometheus.Counter
 	upkeepFailures  prometheus.Counter
@@ -98,9 +102,14 @@ func NewMetrics(build Build) *Metrics {
 	m.liveFailures = counter("analytics_live_counts_failures_total", "Calls to the live counts that failed.")
 	m.drift = gauge("analytics_live_counts_drift_types", "Event types whose live count differed from the database in the last round of reconciliation.")
 	m.driftTotal = counter("analytics_live_counts_drift_types_total", "Event types whose live count was put right by reconciliation.")
+	m.questions = counters("analytics_questions_total", "Questions by operation, by the plan of the answer, and by result: ok, too_expensive, busy or failed.", "operation", "plan", "result")
+	m.questionSeconds = prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "analytics_question_duration_seconds", Help: "How long questions took, waiting for their turn included.", Buckets: durations,
+	}, []string{"operation", "plan"})
+	m.registry.MustRegister(m.questionSeconds)
 	m.dependencyUp = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "analytics_dependency_up", Help: "1 while the dependency answers, else 0."}, []string{"dependency"})
 	m.registry.MustRegister(m.dependencyUp)
-	m.countsFolded = counter("analytics_upkeep_counts_folded_total", "Rows of counts per minute that became part of a quarter hour's.")
+	m.countsFolded = counter("analytics_upkeep_counts_folded_total", "Rows of counts per minute that became part of a day's.")
 	m.upkeepFailures = counter("analytics_upkeep_failures_total", "Rounds of upkeep (partitions ahead, folding) that failed and were put off.")
 	m.suppressedLines = counter("analytics_log_lines_suppressed_total", "Warnings and errors that were not logged because the same one was, a moment ago.")
 
@@ -256,6 +265,21 @@ func (m *Metrics) CountsFolded(rows int) { m.countsFolded.Add(float64(rows)) }
 
 // UpkeepFailed implements upkeep.Observer.
 func (m *Metrics) UpkeepFailed() { m.upkeepFailures.Inc() }
+
+// QuestionAnswered implements query.Observer.
+func (m *Metrics) QuestionAnswered(operation string, plan query.Plan, took time.Duration, err error) {
+	result := "ok"
+	switch {
+	case errors.Is(err, query.ErrTooExpensive):
+		result = "too_expensive"
+	case errors.Is(err, event.ErrBusy):
+		result = "busy"
+	case err != nil:
+		result = "failed"
+	}
+	m.questions.WithLabelValues(operation, string(plan), result).Inc()
+	m.questionSeconds.WithLabelValues(operation, string(plan)).Observe(took.Seconds())
+}
 
 // LineSuppressed counts a log line that was left out.
 func (m *Metrics) LineSuppressed() { m.suppressedLines.Inc() }

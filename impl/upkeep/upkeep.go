@@ -1,5 +1,6 @@
 // Package upkeep keeps the record in shape while it is in use: partitions are made
-// before events need them, and old counts are folded so that there are few.
+// before events need them, and counts of minutes are folded into those of days, so
+// that there are few.
 package upkeep
 
 import (
@@ -14,8 +15,8 @@ import (
 type Store interface {
 	// EnsurePartitions makes room for the events of all instants from one to another.
 	EnsurePartitions(ctx context.Context, from, to time.Time) error
-	// Fold makes quarter hours of some of the minutes before an instant, and returns
-	// how many rows it folded and whether there may be more.
+	// Fold puts some of the minutes before an instant into the rows of their days, and
+	// returns how many it took and whether there may be more.
 	Fold(ctx context.Context, before time.Time) (rows int, more bool, err error)
 }
 
@@ -35,7 +36,7 @@ type Config struct {
 	Period      time.Duration // between two rounds, give or take a fifth; 5 min
 	Pause       time.Duration // between two pieces of folding, for who waits behind them; 50 ms
 	Ahead       time.Duration // how far ahead there are partitions; 62 days, two months or more
-	KeepMinutes time.Duration // how long counts stay minutes; 48 h
+	KeepMinutes time.Duration // how long counts are left to themselves, for their writers; 15 min
 	Timeout     time.Duration // how long the store may take for one call; 15 s
 }
 
@@ -48,7 +49,7 @@ func (c Config) withDefaults() Config {
 	def(&c.Period, 5*time.Minute)
 	def(&c.Pause, 50*time.Millisecond)
 	def(&c.Ahead, 62*24*time.Hour)
-	def(&c.KeepMinutes, 48*time.Hour)
+	def(&c.KeepMinutes, 15*time.Minute)
 	def(&c.Timeout, 15*time.Second)
 	return c
 }

@@ -72,7 +72,7 @@ func TestRound(t *testing.T) {
 	if !r.from.Equal(now) || r.to.Sub(now) != 62*24*time.Hour {
 		t.Errorf("partitions from %v to %v", r.from, r.to)
 	}
-	if len(r.before) != 4 || !r.before[0].Equal(now.Add(-48*time.Hour)) || r.folded != 4007 {
+	if len(r.before) != 4 || !r.before[0].Equal(now.Add(-15*time.Minute)) || r.folded != 4007 {
 		t.Errorf("folded %d rows in %d pieces before %v", r.folded, len(r.before), r.before)
 	}
 }

@@ -3,7 +3,10 @@ package backendtest_test
 import (
 	"database/sql"
 	"errors"
+	"os"
 	"path/filepath"
+	"strconv"
+	"sync/atomic"
 	"testing"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -15,6 +18,42 @@ import (
 )
 
 func TestMain(m *testing.M) { testkit.Main(m) }
+
+// TestQuestions compares the answers of both stores with those of a model. Each seed is a
+// database of its own; QUESTION_SEEDS asks for more of them.
+func TestQuestions(t *testing.T) { //nolint:tparallel // what follows the subtests waits for them
+	t.Parallel()
+	seeds := 8
+	if text := os.Getenv("QUESTION_SEEDS"); text != "" {
+		var err error
+		if seeds, err = strconv.Atoi(text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var compared atomic.Int64
+	t.Run("seeds", func(t *testing.T) {
+		for seed := range uint64(seeds) {
+			t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
+				t.Parallel()
+				pg, err := postgres.Open(t.Context(), postgres.Config{URL: testkit.Postgres(t)})
+				if err != nil {
+					t.Fatal(err)
+				}
+				lite, err := sqlite.Open(t.Context(), sqlite.Config{Dir: t.TempDir()})
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(func() {
+					if err := errors.Join(lite.Close(), pg.Close()); err != nil {
+						t.Errorf("Close: %v", err)
+					}
+				})
+				compared.Add(int64(backendtest.Questions(t, seed, 25, map[string]backendtest.AskedStore{"PostgreSQL": pg, "SQLite": lite})))
+			})
+		}
+	})
+	t.Logf("%d answers compared", compared.Load())
+}
 
 func TestPostgresAndSQLiteGiveTheSameAnswers(t *testing.T) {
 	t.Parallel()

@@ -1,6 +1,7 @@
 package backendtest
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"highload.example/analytics/impl/daycounts"
 	"highload.example/analytics/impl/event"
 )
 
@@ -31,21 +33,99 @@ func (v PostgresView) Rows(ctx context.Context) ([]event.Event, error) {
 	})
 }
 
+// everyCount reads what is counted: new minutes, and days; and of the events how many there
+// are in each minute. It is one statement, and so of one moment. %s are the dialect's.
+const everyCount = `SELECT 'minute', event_type, %[1]s, count, %[3]s, %[3]s FROM event_counts
+	UNION ALL SELECT 'day', event_type, %[2]s, count, quarters, minutes FROM event_days
+	UNION ALL SELECT 'event', event_type, %[4]s, count(*), %[3]s, %[3]s FROM events GROUP BY 2, 3`
+
+var (
+	postgresCounts = fmt.Sprintf(everyCount, "extract(epoch FROM bucket)::bigint", "extract(epoch FROM day)::bigint", "NULL::bytea",
+		"extract(epoch FROM date_trunc('minute', occurred_at))::bigint")
+	sqliteCounts = fmt.Sprintf(everyCount, "bucket", "day", "NULL", "occurred_at - occurred_at % 60")
+)
+
+// counted is what everyCount reads.
+type counted struct {
+	kind, eventType   string
+	begin, count      int64
+	quarters, minutes []byte
+}
+
+// tally adds up what everyCount read.
+type tally struct {
+	counts map[Minute]int64 // from both tables
+	events map[Minute]int64
+	recent int // rows that are not folded into their days
+}
+
+func newTally() *tally { return &tally{counts: map[Minute]int64{}, events: map[Minute]int64{}} }
+
+// add takes in a row. The error says that a day contradicts itself.
+func (t *tally) add(c *counted) error {
+	switch c.kind {
+	case "minute":
+		t.counts[Minute{c.eventType, c.begin}] += c.count
+		t.recent++
+	case "event":
+		t.events[Minute{c.eventType, c.begin}] += c.count
+	case "day":
+		var day daycounts.Day
+		if err := daycounts.Each(c.minutes, daycounts.Minutes, func(minute int, n int64) {
+			day[minute] = n
+			t.counts[Minute{c.eventType, c.begin + int64(minute)*daycounts.MinuteSeconds}] += n
+		}); err != nil {
+			return err
+		}
+		if row := day.Pack(); row.Count != c.count || !bytes.Equal(row.Quarters, c.quarters) {
+			return fmt.Errorf("the day %d of %s says %d, its minutes say %d", c.begin, c.eventType, c.count, row.Count)
+		}
+	}
+	return nil
+}
+
+// miscounted returns how many counts differ from the events.
+func (t *tally) miscounted() (n int) {
+	for m, count := range t.counts {
+		if t.events[m] != count {
+			n++
+		}
+	}
+	for m := range t.events {
+		if t.counts[m] == 0 {
+			n++
+		}
+	}
+	return n
+}
+
 // Counts returns the count of every type and minute.
 func (v PostgresView) Counts(ctx context.Context) (map[Minute]int64, error) {
-	rows, err := v.DB.Query(ctx, `SELECT event_type, extract(epoch FROM bucket)::bigint, sum(count)::bigint
-		FROM event_counts GROUP BY 1, 2`)
+	t, err := v.tally(ctx)
+	return t.counts, err
+}
+
+// Miscounted returns how many counts differ from the rows, as KeptStore says.
+func (v PostgresView) Miscounted(ctx context.Context) (int, error) {
+	t, err := v.tally(ctx)
+	return t.miscounted(), err
+}
+
+// Recent returns how many counts are not folded into their days.
+func (v PostgresView) Recent(ctx context.Context) (int, error) {
+	t, err := v.tally(ctx)
+	return t.recent, err
+}
+
+func (v PostgresView) tally(ctx context.Context) (*tally, error) {
+	t := newTally()
+	rows, err := v.DB.Query(ctx, postgresCounts)
 	if err != nil {
-		return nil, err
+		return t, err
 	}
-	counts := make(map[Minute]int64)
-	var m Minute
-	var n int64
-	_, err = pgx.ForEachRow(rows, []any{&m.Type, &m.Begin, &n}, func() error {
-		counts[m] = n
-		return nil
-	})
-	return counts, err
+	var c counted
+	_, err = pgx.ForEachRow(rows, []any{&c.kind, &c.eventType, &c.begin, &c.count, &c.quarters, &c.minutes}, func() error { return t.add(&c) })
+	return t, err
 }
 
 // SQLiteView looks into a file with connections of its own. Together with a
@@ -75,15 +155,31 @@ func (v SQLiteView) Rows(ctx context.Context) (events []event.Event, err error) 
 
 // Counts returns the count of every type and minute.
 func (v SQLiteView) Counts(ctx context.Context) (map[Minute]int64, error) {
-	counts := make(map[Minute]int64)
-	err := v.each(ctx, `SELECT event_type, bucket, count FROM event_counts`, func(rows *sql.Rows) error {
-		var m Minute
-		var n int64
-		err := rows.Scan(&m.Type, &m.Begin, &n)
-		counts[m] += n
-		return err
+	t, err := v.tally(ctx)
+	return t.counts, err
+}
+
+// Miscounted returns how many counts differ from the rows, as KeptStore says.
+func (v SQLiteView) Miscounted(ctx context.Context) (int, error) {
+	t, err := v.tally(ctx)
+	return t.miscounted(), err
+}
+
+// Recent returns how many counts are not folded into their days.
+func (v SQLiteView) Recent(ctx context.Context) (int, error) {
+	t, err := v.tally(ctx)
+	return t.recent, err
+}
+
+func (v SQLiteView) tally(ctx context.Context) (*tally, error) {
+	t := newTally()
+	return t, v.each(ctx, sqliteCounts, func(rows *sql.Rows) error {
+		var c counted
+		if err := rows.Scan(&c.kind, &c.eventType, &c.begin, &c.count, &c.quarters, &c.minutes); err != nil {
+			return err
+		}
+		return t.add(&c)
 	})
-	return counts, err
 }
 
 func (v SQLiteView) each(ctx context.Context, query string, scan func(*sql.Rows) error) error {

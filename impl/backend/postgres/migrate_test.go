@@ -30,7 +30,7 @@ func TestEightMigrateAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := open(t, postgres.Config{URL: url})
-	if got := s.value(t, `SELECT count(*) || ' for ' || count(DISTINCT version_id) || ' up to ' || max(version_id) FROM goose_db_version WHERE version_id > 0`); got != "2 for 2 up to 2" {
+	if got := s.value(t, `SELECT count(*) || ' for ' || count(DISTINCT version_id) || ' up to ' || max(version_id) FROM goose_db_version WHERE version_id > 0`); got != "3 for 3 up to 3" {
 		t.Errorf("migrations applied: %s versions", got)
 	}
 	if got := s.value(t, `SELECT count(*)::text FROM pg_locks WHERE locktype = 'advisory'

@@ -48,6 +48,13 @@ type Config struct {
 	// renewed; it is renewed three times as often. Default: 30 s.
 	SlotLease time.Duration
 
+	// QuestionConns is the highest number of connections for questions, beside
+	// MaxConns. Default: 4.
+	QuestionConns int32
+
+	// QuestionTimeout is how long the server may work on one question. Default: 10 s.
+	QuestionTimeout time.Duration
+
 	// Logger gets warnings. Default: none are written.
 	Logger *slog.Logger
 }
@@ -60,6 +67,12 @@ func (c Config) withDefaults() Config {
 	}
 	if c.SlotLease <= 0 {
 		c.SlotLease = 30 * time.Second
+	}
+	if c.QuestionConns <= 0 {
+		c.QuestionConns = 4
+	}
+	if c.QuestionTimeout <= 0 {
+		c.QuestionTimeout = 10 * time.Second
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
@@ -84,6 +97,7 @@ const (
 type Store struct {
 	pool       *pgxpool.Pool
 	queries    *pgdb.Queries
+	questions  questions
 	log        *slog.Logger
 	partitions partitions
 	slots      *slots
@@ -104,7 +118,12 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	if err != nil {
 		return nil, translate(ctx, "open the connection pool", err)
 	}
-	s := &Store{pool: pool, queries: pgdb.New(pool), log: c.Logger}
+	asked, err := pgxpool.NewWithConfig(ctx, questionConfig(cfg, c))
+	if err != nil {
+		pool.Close()
+		return nil, translate(ctx, "open the connection pool", err)
+	}
+	s := &Store{pool: pool, queries: pgdb.New(pool), log: c.Logger, questions: questions{pool: asked, queries: pgdb.New(asked)}}
 	s.slots = newSlots(ctx, s, c.SlotLease)
 	return s, nil
 }
@@ -184,6 +203,7 @@ func (s *Store) Stat() Stat {
 func (s *Store) Close() error {
 	s.closeOnce.Do(func() {
 		s.slots.stop()
+		s.questions.pool.Close()
 		s.pool.Close()
 	})
 	return nil

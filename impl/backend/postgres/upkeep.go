@@ -5,8 +5,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-
-	"highload.example/analytics/gen/pgdb"
 )
 
 // attachWait is how long a partition that nobody needs yet waits for its locks.
@@ -14,11 +12,6 @@ import (
 // lock of partition makers meanwhile: a replica that has just started asks it for
 // every month of its first batch, and would wait as long.
 const attachWait = 250 * time.Millisecond
-
-// foldRows is how many rows of event_counts are folded in one transaction: of a
-// million rows, on 2 cores, 7 ms of work in the median, 66 ms at worst, with an old
-// snapshot about. A row is kept from its writer for no longer than that.
-const foldRows = 2000
 
 // EnsurePartitions makes the partitions for the months of all instants from one to
 // another, unless they are there. Inserts go on meanwhile. Errors match
@@ -44,19 +37,4 @@ func (s *Store) EnsurePartitions(ctx context.Context, from, to time.Time) error 
 		s.partitions.add(begin)
 	}
 	return nil
-}
-
-// Fold makes quarter hours of minutes before the given instant, which is rounded
-// down to a quarter hour: some of them in one transaction, the oldest first. It
-// returns how many rows there are fewer or became another, and whether there may be
-// more to fold. Another process that folds at the same moment is left to it. Errors
-// match event.ErrUnavailable when the database doesn't answer.
-func (s *Store) Fold(ctx context.Context, before time.Time) (rows int, more bool, err error) {
-	folded, err := s.queries.FoldCounts(ctx, pgdb.FoldCountsParams{
-		Before: timestamptz(before.Truncate(15 * time.Minute).Unix()), RowLimit: foldRows,
-	})
-	if err != nil {
-		return 0, false, s.translate(ctx, "fold counts", err)
-	}
-	return int(folded.RowCount), folded.RowCount > 0, nil
 }

@@ -17,3 +17,26 @@ SELECT event_type, count FROM event_totals WHERE event_type IN (sqlc.slice('even
 -- name: TypesAfter :many
 -- Pages through the event types in order.
 SELECT event_type FROM event_totals WHERE event_type > sqlc.arg(after) ORDER BY event_type LIMIT sqlc.arg(page_size);
+
+-- name: RankedTypes :many
+-- Types by their counts, the most frequent first, behind a count and type. A type is a
+-- range of texts from its prefix on.
+SELECT event_type, count FROM event_totals
+WHERE event_type >= sqlc.arg(prefix) AND event_type < sqlc.arg(prefix_end)
+    AND (count < sqlc.arg(after_count) OR (count = sqlc.arg(after_count) AND event_type > sqlc.arg(after_type)))
+ORDER BY count DESC, event_type LIMIT sqlc.arg(page_size);
+
+-- name: NewCountsOfAll :many
+-- New minutes; see event_days for the others. Both are read in one transaction.
+SELECT event_type, bucket, count FROM event_counts WHERE bucket >= sqlc.arg(first_edge) AND bucket < sqlc.arg(last_edge);
+
+-- name: NewCountsOfType :many
+SELECT bucket, count FROM event_counts
+WHERE bucket >= sqlc.arg(first_edge) AND bucket < sqlc.arg(last_edge) AND event_type = sqlc.arg(event_type);
+
+-- name: DaysOfType :many
+SELECT day, count, quarters FROM event_days
+WHERE event_type = sqlc.arg(event_type) AND day >= sqlc.arg(first_day) AND day <= sqlc.arg(last_day);
+
+-- name: DaysOfAll :many
+SELECT event_type, day, count, quarters FROM event_days WHERE day >= sqlc.arg(first_day) AND day <= sqlc.arg(last_day);

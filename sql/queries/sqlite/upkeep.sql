@@ -1,22 +1,16 @@
--- name: SetHorizon :exec
-UPDATE count_horizon SET minutes_since = sqlc.arg(before) WHERE minutes_since < sqlc.arg(before);
+-- name: OldMinutes :many
+-- Minutes before an instant, the oldest first.
+SELECT event_type, bucket, count FROM event_counts WHERE bucket < sqlc.arg(before)
+ORDER BY bucket, event_type LIMIT sqlc.arg(row_limit);
 
--- name: NthUnfolded :one
--- The n-th, from 0, of the minutes before an instant that are no quarter hour's
--- first, in the order of the primary key.
-SELECT bucket, event_type FROM event_counts WHERE bucket < sqlc.arg(before) AND bucket % 900 <> 0
-ORDER BY bucket, event_type LIMIT 1 OFFSET sqlc.arg(n);
-
--- name: FoldMinutes :exec
--- Adds the minutes up to a row to the first of their quarter hours. The remainder
--- of a time before 1970 is negative.
-INSERT INTO event_counts (event_type, bucket, count)
-SELECT m.event_type, m.bucket - (m.bucket % 900 + 900) % 900, sum(m.count) FROM event_counts m
-WHERE m.bucket % 900 <> 0 AND m.bucket <= sqlc.arg(bucket) AND (m.bucket < sqlc.arg(bucket) OR m.event_type <= sqlc.arg(event_type))
-GROUP BY 1, 2
-ON CONFLICT (bucket, event_type) DO UPDATE SET count = event_counts.count + excluded.count;
-
--- name: DropMinutes :execrows
--- Deletes what FoldMinutes added.
+-- name: DropMinutes :exec
+-- Deletes what OldMinutes returned, up to its last row.
 DELETE FROM event_counts
-WHERE bucket % 900 <> 0 AND bucket <= sqlc.arg(bucket) AND (bucket < sqlc.arg(bucket) OR event_type <= sqlc.arg(event_type));
+WHERE bucket <= sqlc.arg(bucket) AND (bucket < sqlc.arg(bucket) OR event_type <= sqlc.arg(event_type));
+
+-- name: DayOf :one
+SELECT minutes FROM event_days WHERE event_type = sqlc.arg(event_type) AND day = sqlc.arg(day);
+
+-- name: PutDay :exec
+INSERT INTO event_days (event_type, day, count, quarters, minutes) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (event_type, day) DO UPDATE SET count = excluded.count, quarters = excluded.quarters, minutes = excluded.minutes;

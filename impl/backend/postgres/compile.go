@@ -1,0 +1,398 @@
+package postgres
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"highload.example/analytics/impl/query"
+)
+
+// statement is SQL in the making. Whatever comes from a question gets into arguments, never
+// into the text: the text is put together from the constants in this file and the
+// numbers of arguments, columns and steps.
+type statement struct {
+	text strings.Builder
+	args []any
+}
+
+// arg adds an argument and returns its place in the text.
+func (s *statement) arg(value any) string {
+	s.args = append(s.args, value)
+	return "$" + strconv.Itoa(len(s.args))
+}
+
+func (s *statement) write(parts ...string) {
+	for _, part := range parts {
+		s.text.WriteString(part)
+	}
+}
+
+// jsonbOf returns an expression of a payload's value: NULL where there is none.
+//
+// The operator -> 0 takes a string or a number for an array of one, and #> takes a
+// number for a name, too. What leads through an array is a path in strict mode, which knows them
+// apart; where there is nothing it fails, in silence, and the value is NULL.
+func (s *statement) jsonbOf(path []query.Segment) string {
+	if !slices.ContainsFunc(path, func(p query.Segment) bool { return p.IsIndex }) {
+		names := make([]string, len(path))
+		for i, segment := range path {
+			names[i] = s.arg(segment.Name) + "::text"
+		}
+		return "(e.payload -> " + strings.Join(names, " -> ") + ")"
+	}
+	jsonpath := []byte("strict $")
+	for _, segment := range path {
+		if segment.IsIndex {
+			jsonpath = fmt.Appendf(jsonpath, "[%d]", segment.Index)
+		} else {
+			jsonpath = query.StringValue(segment.Name).AppendJSON(append(jsonpath, '.'))
+		}
+	}
+	return "jsonb_path_query_first(e.payload, " + s.arg(string(jsonpath)) + "::text::jsonpath, '{}', true)"
+}
+
+// valueOf returns an expression of a field as jsonb, never NULL.
+func (s *statement) valueOf(f query.Field) string {
+	switch f.Kind {
+	case query.TypeField:
+		return "to_jsonb(e.event_type)"
+	case query.UserField:
+		return "to_jsonb(e.user_id)"
+	default:
+		return "coalesce(" + s.jsonbOf(f.Path) + ", 'null')"
+	}
+}
+
+// jsonText is a value as an argument of type jsonb.
+func jsonText(v query.Value) string { return string(v.AppendJSON(nil)) }
+
+// predicate returns a boolean expression that is true of events that fit.
+func (s *statement) predicate(f query.Filter) string {
+	switch f.Op {
+	case query.Eq, query.In:
+		return s.oneOf(f)
+	case query.Neq, query.NotIn:
+		return "NOT " + s.oneOf(f)
+	case query.Exists:
+		operator := " <> "
+		if f.Values[0].Kind == query.KindFalse {
+			operator = " = "
+		}
+		return "(" + s.valueOf(f.Field) + operator + "'null')"
+	case query.Contains:
+		return s.contains(f)
+	default:
+		return s.compared(f)
+	}
+}
+
+// compared compares with a number or a string. The field is of the same type, or doesn't fit.
+func (s *statement) compared(f query.Filter) string {
+	v := f.Values[0]
+	if v.Kind == query.KindNumber {
+		field := s.valueOf(f.Field)
+		return "(jsonb_typeof(" + field + ") = 'number' AND " + field + operators[f.Op] + s.arg(jsonText(v)) + "::jsonb)"
+	}
+	field := s.valueOf(f.Field)
+	if f.Op == query.StartsWith {
+		return "(jsonb_typeof(" + field + ") = 'string' AND starts_with(" + field + " #>> '{}', " + s.arg(v.Text) + "::text))"
+	}
+	return "(jsonb_typeof(" + field + ") = 'string' AND (" + field + " #>> '{}') COLLATE \"C\"" + operators[f.Op] + s.arg(v.Text) + "::text)"
+}
+
+var operators = map[query.Operator]string{query.Gt: " > ", query.Gte: " >= ", query.Lt: " < ", query.Lte: " <= "}
+
+// oneOf compares with values. Columns are compared as what they are, so that an index
+// may help.
+func (s *statement) oneOf(f query.Filter) string {
+	switch f.Field.Kind {
+	case query.TypeField:
+		texts := []string{}
+		for _, v := range f.Values {
+			if v.Kind == query.KindString {
+				texts = append(texts, v.Text)
+			}
+		}
+		return "(e.event_type = ANY(" + s.arg(texts) + "::text[]))"
+	case query.UserField:
+		users := []int64{}
+		for _, v := range f.Values {
+			if n, err := strconv.ParseInt(v.Text, 10, 64); err == nil && v.Kind == query.KindNumber {
+				users = append(users, n)
+			}
+		}
+		return "(e.user_id = ANY(" + s.arg(users) + "::bigint[]))"
+	default:
+	}
+	if len(f.Values) == 1 {
+		return "(" + s.valueOf(f.Field) + " = " + s.arg(jsonText(f.Values[0])) + "::jsonb)"
+	}
+	texts := make([]string, len(f.Values))
+	for i, v := range f.Values {
+		texts[i] = jsonText(v)
+	}
+	return "(" + s.valueOf(f.Field) + " = ANY(" + s.arg(texts) + "::jsonb[]))"
+}
+
+func (s *statement) contains(f query.Filter) string {
+	v := f.Values[0]
+	field := s.valueOf(f.Field)
+	text := "(jsonb_typeof(" + field + ") = 'array' AND " + field + " @> " + s.arg(jsonText(v)) + "::jsonb"
+	if v.Kind == query.KindString {
+		text += " OR jsonb_typeof(" + field + ") = 'string' AND strpos(" + field + " #>> '{}', " + s.arg(v.Text) + "::text) > 0"
+	}
+	return text + ")"
+}
+
+// condition returns a boolean expression.
+func (s *statement) condition(c query.Condition) string {
+	if len(c.Filters) == 0 {
+		return "true"
+	}
+	predicates := make([]string, len(c.Filters))
+	for i, f := range c.Filters {
+		predicates[i] = s.predicate(f)
+	}
+	if c.Any {
+		return "(" + strings.Join(predicates, " OR ") + ")"
+	}
+	return "(" + strings.Join(predicates, " AND ") + ")"
+}
+
+// from writes FROM and WHERE of a slice.
+func (s *statement) from(slice *query.Slice) {
+	s.write(" FROM events e WHERE ", s.period(slice.From, slice.To))
+	switch len(slice.Types) {
+	case 0:
+	case 1:
+		s.write(" AND e.event_type = ", s.arg(slice.Types[0]), "::text")
+	default:
+		s.write(" AND e.event_type = ANY(", s.arg(slice.Types), "::text[])")
+	}
+	if slice.UserID != 0 {
+		s.write(" AND e.user_id = ", s.arg(slice.UserID), "::bigint")
+	}
+	if len(slice.Condition.Filters) > 0 {
+		s.write(" AND ", s.condition(slice.Condition))
+	}
+}
+
+func (s *statement) period(from, to int64) string {
+	return "e.occurred_at >= " + s.arg(timestamptz(from)) + "::timestamptz AND e.occurred_at < " + s.arg(timestamptz(to)) + "::timestamptz"
+}
+
+// groupNames are the columns of keys.
+var groupNames = [query.MaxGroupBy]string{"g1", "g2", "g3"}
+
+// groupColumn returns the expression of a key's column: text, bigint or jsonb.
+func (s *statement) groupColumn(f query.Field) string {
+	switch f.Kind {
+	case query.TypeField:
+		return "e.event_type"
+	case query.UserField:
+		return "e.user_id"
+	default:
+		return s.valueOf(f)
+	}
+}
+
+// keyOrder returns the ORDER BY of keys, the order of query.Value.
+func keyOrder(fields []query.Field, direction string) string {
+	var b strings.Builder
+	for i, f := range fields {
+		g := groupNames[i]
+		switch f.Kind {
+		case query.TypeField, query.UserField:
+			fmt.Fprintf(&b, ", %s%s", g, direction)
+		default:
+			fmt.Fprintf(&b, `, CASE jsonb_typeof(%[1]s) WHEN 'null' THEN 0 WHEN 'boolean' THEN CASE WHEN %[1]s = 'true' THEN 2 ELSE 1 END`+
+				` WHEN 'number' THEN 3 WHEN 'string' THEN 4 WHEN 'array' THEN 5 ELSE 6 END%[2]s`+
+				`, CASE jsonb_typeof(%[1]s) WHEN 'number' THEN %[1]s::numeric END%[2]s`+
+				`, CASE jsonb_typeof(%[1]s) WHEN 'string' THEN %[1]s #>> '{}' WHEN 'array' THEN canonical_json(%[1]s) WHEN 'object' THEN canonical_json(%[1]s) END COLLATE "C"%[2]s`,
+				g, direction)
+		}
+	}
+	return strings.TrimPrefix(b.String(), ", ")
+}
+
+// shape is what an aggregation does with the events of a slice: in a first pass it makes
+// rows per bucket and group, as few as the metric allows, and in a second one numbers.
+type shape struct {
+	columns string // of the first pass, after the key
+	grouped bool   // whether the first pass adds up
+	unique  bool   // whether it drops what occurs twice
+	number  string // of the second pass
+	count   string // of the second pass: the divisor of a mean, else NULL
+}
+
+// shapes are those of all metrics but percentiles. %s is the number in an event.
+var shapes = map[query.Metric]shape{
+	query.Count:       {columns: ", count(*) AS n", grouped: true, number: "coalesce(sum(n), 0)::numeric", count: "NULL::bigint"},
+	query.UniqueUsers: {columns: ", e.user_id AS u", unique: true, number: "count(DISTINCT u)::numeric", count: "NULL::bigint"},
+	query.Sum:         {columns: ", sum(%s) AS n", grouped: true, number: "sum(n)", count: "NULL::bigint"},
+	query.Avg:         {columns: ", sum(%[1]s) AS n, count(%[1]s) AS c", grouped: true, number: "sum(n)", count: "coalesce(sum(c), 0)::bigint"},
+	query.Min:         {columns: ", min(%s) AS n", grouped: true, number: "min(n)", count: "NULL::bigint"},
+	query.Max:         {columns: ", max(%s) AS n", grouped: true, number: "max(n)", count: "NULL::bigint"},
+}
+
+// percentileShape is that of percentiles. percentile_disc takes the number at place
+// ceil(n * fraction), but a fraction like 0.95 is none in binary: a little less than it keeps
+// the ceiling right where the product is a whole number, for any n below a thousand million.
+func percentileShape(percent int) shape {
+	return shape{
+		columns: ", %s AS n",
+		number:  fmt.Sprintf("percentile_disc(%.12f) WITHIN GROUP (ORDER BY n)", float64(percent)/100-1e-12),
+		count:   "NULL::bigint",
+	}
+}
+
+// aggregate returns the statement of an aggregation. Its rows are: part (0 a group, 1 a
+// group's bucket, 2 the others, 3 the others' bucket), place of the group from 1, bucket
+// from 0, the key as text, number, count; in part 2 the place is how many they are.
+func aggregate(a *query.Aggregation) *statement {
+	s := &statement{}
+	shape, known := shapes[a.Metric]
+	if !known {
+		shape = percentileShape(a.Metric.Percentile())
+	}
+	columns := shape.columns
+	if a.Metric.Numeric() {
+		value := s.valueOf(a.Value)
+		columns = fmt.Sprintf(columns, "CASE jsonb_typeof("+value+") WHEN 'number' THEN "+value+"::numeric END")
+	}
+
+	// 1. The slice, a row per bucket and group, or per user or number of these.
+	s.write("WITH slice AS MATERIALIZED (SELECT ")
+	if shape.unique {
+		s.write("DISTINCT ")
+	}
+	bucketed := len(a.Edges) > 2
+	by := []string{"1"}
+	if bucketed {
+		s.write("width_bucket(e.occurred_at, ", s.arg(timestamps(a.Edges[1:len(a.Edges)-1])), "::timestamptz[]) AS b")
+	} else {
+		s.write("0 AS b")
+	}
+	keys := groupNames[:len(a.GroupBy)]
+	for i, f := range a.GroupBy {
+		s.write(", ", s.groupColumn(f), " AS ", keys[i])
+		by = append(by, strconv.Itoa(i+2))
+	}
+	s.write(columns)
+	s.from(&a.Slice)
+	if shape.grouped {
+		s.write(" GROUP BY ", strings.Join(by, ", "))
+	}
+
+	// 2. The groups, in their order.
+	s.write("), totals AS (SELECT ")
+	for _, key := range keys {
+		s.write(key, ", ")
+	}
+	s.write(shape.number, " AS number, ", shape.count, " AS count FROM slice")
+	if len(keys) > 0 {
+		s.write(" GROUP BY ", strings.Join(keys, ", "))
+	}
+	s.write("), ranked AS MATERIALIZED (SELECT t.*, row_number() OVER (ORDER BY ", order(a), ") AS place FROM totals t)")
+	limit := s.arg(int64(a.Limit)) + "::bigint"
+	listed, rest := "r.place <= "+limit, "r.place > "+limit
+
+	s.write(" SELECT 0 AS part, r.place, 0 AS b")
+	for i := range groupNames {
+		if i < len(keys) {
+			s.write(", r.", keys[i], "::text")
+		} else {
+			s.write(", NULL::text")
+		}
+	}
+	s.write(", r.number::text, r.count FROM ranked r WHERE ", listed)
+
+	// 3. Their buckets, and the others.
+	same := []string{"true"}
+	for _, key := range keys {
+		same = append(same, "s."+key+" = r."+key)
+	}
+	join := " FROM slice s JOIN ranked r ON " + strings.Join(same, " AND ")
+	number, count := qualify(shape.number), qualify(shape.count)
+	noKey := strings.Repeat(", NULL::text", len(groupNames)) + ", "
+	if a.Edges != nil {
+		s.write(" UNION ALL SELECT 1, r.place, s.b", noKey, "(", number, ")::text, ", count, join, " WHERE ", listed, " GROUP BY 2, 3")
+	}
+	if a.Other {
+		s.write(" UNION ALL SELECT 2, count(DISTINCT r.place), 0", noKey, "(", number, ")::text, ", count, join, " WHERE ", rest, " HAVING count(*) > 0")
+		if a.Edges != nil {
+			s.write(" UNION ALL SELECT 3, 0, s.b", noKey, "(", number, ")::text, ", count, join, " WHERE ", rest, " GROUP BY 3")
+		}
+	}
+	return s
+}
+
+// qualify names the slice's columns where those of the groups are about, too.
+func qualify(expression string) string {
+	return strings.NewReplacer("(n)", "(s.n)", "(c)", "(s.c)", "DISTINCT u", "DISTINCT s.u", "ORDER BY n)", "ORDER BY s.n)").Replace(expression)
+}
+
+// order returns the ORDER BY of groups. Means are compared with forty more digits than
+// numeric would give them.
+func order(a *query.Aggregation) string {
+	number := "number"
+	if a.Metric == query.Avg {
+		number = "(number + 0::numeric(200, 60)) / nullif(count, 0)"
+	}
+	ascending := keyOrder(a.GroupBy, "")
+	var terms []string
+	switch a.Order {
+	case query.KeyAsc:
+		terms = []string{ascending}
+	case query.KeyDesc:
+		terms = []string{keyOrder(a.GroupBy, " DESC NULLS LAST")}
+	case query.ValueAsc:
+		terms = []string{number + " NULLS LAST", ascending}
+	default:
+		terms = []string{number + " DESC NULLS LAST", ascending}
+	}
+	if len(a.GroupBy) == 0 {
+		return "number"
+	}
+	return strings.Join(terms, ", ")
+}
+
+// scanSteps returns the statement of a StepScan. Its rows are: user, time, the steps as
+// bits, and the key as text.
+func scanSteps(scan *query.StepScan) *statement {
+	s := &statement{}
+	types := []string{}
+	var bits, either []string
+	var first string
+	for i, step := range scan.Steps {
+		types = append(types, step.Type)
+		fits := "e.event_type = " + s.arg(step.Type) + "::text"
+		if len(step.Condition.Filters) > 0 {
+			fits += " AND " + s.condition(step.Condition)
+		}
+		bits = append(bits, fmt.Sprintf("CASE WHEN %s THEN %d ELSE 0 END", fits, 1<<i))
+		if either = append(either, "("+fits+")"); i == 0 {
+			first = fits
+		}
+	}
+	s.write("SELECT e.user_id, e.occurred_at, ", strings.Join(bits, " + "))
+	for i := range groupNames {
+		if i < len(scan.GroupBy) {
+			s.write(", CASE WHEN ", first, " THEN (", s.groupColumn(scan.GroupBy[i]), ")::text END")
+		} else {
+			s.write(", NULL::text")
+		}
+	}
+	s.write(" FROM events e WHERE ", s.period(scan.From, scan.To), " AND e.event_type = ANY(", s.arg(types), "::text[])")
+	filtered := false
+	for _, step := range scan.Steps {
+		filtered = filtered || len(step.Condition.Filters) > 0
+	}
+	if filtered {
+		s.write(" AND (", strings.Join(either, " OR "), ")")
+	}
+	s.write(" ORDER BY e.user_id, e.occurred_at, e.event_id")
+	return s
+}
