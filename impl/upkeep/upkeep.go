@@ -33,7 +33,7 @@ type Config struct {
 	Logger   *slog.Logger
 	Clock    func() time.Time
 
-	Period      time.Duration // between two rounds, give or take a fifth; 5 min
+	Period      time.Duration // between two rounds, give or take a fifth; 1 min
 	Pause       time.Duration // between two pieces of folding, for who waits behind them; 50 ms
 	Ahead       time.Duration // how far ahead there are partitions; 62 days, two months or more
 	KeepMinutes time.Duration // how long counts are left to themselves, for their writers; 15 min
@@ -46,7 +46,7 @@ func (c Config) withDefaults() Config {
 			*v = d
 		}
 	}
-	def(&c.Period, 5*time.Minute)
+	def(&c.Period, time.Minute)
 	def(&c.Pause, 50*time.Millisecond)
 	def(&c.Ahead, 62*24*time.Hour)
 	def(&c.KeepMinutes, 15*time.Minute)

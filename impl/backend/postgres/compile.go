@@ -217,25 +217,25 @@ func keyOrder(fields []query.Field, direction string) string {
 	return strings.TrimPrefix(b.String(), ", ")
 }
 
-// shape is what an aggregation does with the events of a slice: in a first pass it makes
-// rows per bucket and group, as few as the metric allows, and in a second one numbers.
+// shape is how a metric is worked out.
 type shape struct {
-	columns string // of the first pass, after the key
-	grouped bool   // whether the first pass adds up
-	unique  bool   // whether it drops what occurs twice
-	number  string // of the second pass
-	count   string // of the second pass: the divisor of a mean, else NULL
+	columns string // what it needs of each event, or of the events of a bucket and group; %s is the number in an event
+	grouped bool   // whether these are added up per bucket and group: groups and buckets are then put together from that
+	number  string // the metric, of these columns
+	count   string // the divisor of a mean, else NULL
 }
 
-// shapes are those of all metrics but percentiles. %s is the number in an event.
+// shapes are those of all metrics but percentiles.
 var shapes = map[query.Metric]shape{
-	query.Count:       {columns: ", count(*) AS n", grouped: true, number: "coalesce(sum(n), 0)::numeric", count: "NULL::bigint"},
-	query.UniqueUsers: {columns: ", e.user_id AS u", unique: true, number: "count(DISTINCT u)::numeric", count: "NULL::bigint"},
-	query.Sum:         {columns: ", sum(%s) AS n", grouped: true, number: "sum(n)", count: "NULL::bigint"},
-	query.Avg:         {columns: ", sum(%[1]s) AS n, count(%[1]s) AS c", grouped: true, number: "sum(n)", count: "coalesce(sum(c), 0)::bigint"},
-	query.Min:         {columns: ", min(%s) AS n", grouped: true, number: "min(n)", count: "NULL::bigint"},
-	query.Max:         {columns: ", max(%s) AS n", grouped: true, number: "max(n)", count: "NULL::bigint"},
+	query.Count:       {columns: ", count(*) AS n", grouped: true, number: "coalesce(sum(s.n), 0)::numeric", count: none},
+	query.UniqueUsers: {columns: ", e.user_id AS n", number: "count(DISTINCT s.n)::numeric", count: none},
+	query.Sum:         {columns: ", sum(%s) AS n", grouped: true, number: "sum(s.n)", count: none},
+	query.Avg:         {columns: ", sum(%[1]s) AS n, count(%[1]s) AS c", grouped: true, number: "sum(s.n)", count: "coalesce(sum(s.c), 0)::bigint"},
+	query.Min:         {columns: ", min(%s) AS n", grouped: true, number: "min(s.n)", count: none},
+	query.Max:         {columns: ", max(%s) AS n", grouped: true, number: "max(s.n)", count: none},
 }
+
+const none = "NULL::bigint"
 
 // percentileShape is that of percentiles. percentile_disc takes the number at place
 // ceil(n * fraction), but a fraction like 0.95 is none in binary: a little less than it keeps
@@ -243,42 +243,47 @@ var shapes = map[query.Metric]shape{
 func percentileShape(percent int) shape {
 	return shape{
 		columns: ", %s AS n",
-		number:  fmt.Sprintf("percentile_disc(%.12f) WITHIN GROUP (ORDER BY n)", float64(percent)/100-1e-12),
-		count:   "NULL::bigint",
+		number:  fmt.Sprintf("percentile_disc(%.12f) WITHIN GROUP (ORDER BY s.n)", float64(percent)/100-1e-12),
+		count:   none,
 	}
 }
 
 // aggregate returns the statement of an aggregation. Its rows are: part (0 a group, 1 a
 // group's bucket, 2 the others, 3 the others' bucket), place of the group from 1, bucket
 // from 0, the key as text, number, count; in part 2 the place is how many they are.
+//
+// Users and percentiles can't be put together from buckets: GROUPING SETS work
+// them out for both in one pass over the events. The others are worked out per bucket and group,
+// and from there in a pass over few rows.
 func aggregate(a *query.Aggregation) *statement {
 	s := &statement{}
 	shape, known := shapes[a.Metric]
 	if !known {
 		shape = percentileShape(a.Metric.Percentile())
 	}
-	columns := shape.columns
-	if a.Metric.Numeric() {
-		value := s.valueOf(a.Value)
-		columns = fmt.Sprintf(columns, "CASE jsonb_typeof("+value+") WHEN 'number' THEN "+value+"::numeric END")
-	}
-
-	// 1. The slice, a row per bucket and group, or per user or number of these.
-	s.write("WITH slice AS MATERIALIZED (SELECT ")
-	if shape.unique {
-		s.write("DISTINCT ")
-	}
+	keys := groupNames[:len(a.GroupBy)]
 	bucketed := len(a.Edges) > 2
-	by := []string{"1"}
+
+	// 1. The slice: the columns per bucket and group, or per event.
+	s.write("WITH slice AS ")
+	if !shape.grouped && !a.Other {
+		s.write("NOT ")
+	}
+	s.write("MATERIALIZED (SELECT ")
 	if bucketed {
 		s.write("width_bucket(e.occurred_at, ", s.arg(timestamps(a.Edges[1:len(a.Edges)-1])), "::timestamptz[]) AS b")
 	} else {
 		s.write("0 AS b")
 	}
-	keys := groupNames[:len(a.GroupBy)]
+	by := []string{"1"}
 	for i, f := range a.GroupBy {
 		s.write(", ", s.groupColumn(f), " AS ", keys[i])
 		by = append(by, strconv.Itoa(i+2))
+	}
+	columns := shape.columns
+	if a.Metric.Numeric() {
+		value := s.valueOf(a.Value)
+		columns = fmt.Sprintf(columns, "CASE jsonb_typeof("+value+") WHEN 'number' THEN "+value+"::numeric END")
 	}
 	s.write(columns)
 	s.from(&a.Slice)
@@ -286,19 +291,29 @@ func aggregate(a *query.Aggregation) *statement {
 		s.write(" GROUP BY ", strings.Join(by, ", "))
 	}
 
-	// 2. The groups, in their order.
-	s.write("), totals AS (SELECT ")
+	// 2. The numbers of groups (whole is 1) and of their buckets (0).
+	columnsOf := make([]string, len(keys))
+	for i, key := range keys {
+		columnsOf[i] = "s." + key
+	}
+	sets := "(" + strings.Join(columnsOf, ", ") + ")"
+	if a.Edges != nil {
+		sets += ", (" + strings.Join(append(columnsOf, "s.b"), ", ") + ")"
+	}
+	s.write("), cells AS MATERIALIZED (SELECT ")
 	for _, key := range keys {
-		s.write(key, ", ")
+		s.write("s.", key, ", ")
 	}
-	s.write(shape.number, " AS number, ", shape.count, " AS count FROM slice")
-	if len(keys) > 0 {
-		s.write(" GROUP BY ", strings.Join(keys, ", "))
+	if a.Edges != nil {
+		s.write("s.b, grouping(s.b) AS whole, ")
+	} else {
+		s.write("0 AS b, 1 AS whole, ")
 	}
-	s.write("), ranked AS MATERIALIZED (SELECT t.*, row_number() OVER (ORDER BY ", order(a), ") AS place FROM totals t)")
-	limit := s.arg(int64(a.Limit)) + "::bigint"
-	listed, rest := "r.place <= "+limit, "r.place > "+limit
+	s.write(shape.number, " AS number, ", shape.count, " AS count FROM slice s GROUP BY GROUPING SETS (", sets, ")")
 
+	// 3. The groups in their order, and those that are listed.
+	s.write("), ranked AS MATERIALIZED (SELECT c.*, row_number() OVER (ORDER BY ", order(a), ") AS place FROM cells c WHERE c.whole = 1)")
+	limit := s.arg(int64(a.Limit)) + "::bigint"
 	s.write(" SELECT 0 AS part, r.place, 0 AS b")
 	for i := range groupNames {
 		if i < len(keys) {
@@ -307,31 +322,26 @@ func aggregate(a *query.Aggregation) *statement {
 			s.write(", NULL::text")
 		}
 	}
-	s.write(", r.number::text, r.count FROM ranked r WHERE ", listed)
+	s.write(", r.number::text, r.count FROM ranked r WHERE r.place <= ", limit)
 
-	// 3. Their buckets, and the others.
+	// 4. Their buckets, and the others.
 	same := []string{"true"}
 	for _, key := range keys {
 		same = append(same, "s."+key+" = r."+key)
 	}
-	join := " FROM slice s JOIN ranked r ON " + strings.Join(same, " AND ")
-	number, count := qualify(shape.number), qualify(shape.count)
+	join := " s JOIN ranked r ON " + strings.Join(same, " AND ")
 	noKey := strings.Repeat(", NULL::text", len(groupNames)) + ", "
 	if a.Edges != nil {
-		s.write(" UNION ALL SELECT 1, r.place, s.b", noKey, "(", number, ")::text, ", count, join, " WHERE ", listed, " GROUP BY 2, 3")
+		s.write(" UNION ALL SELECT 1, r.place, s.b", noKey, "s.number::text, s.count FROM cells", join, " WHERE s.whole = 0 AND r.place <= ", limit)
 	}
 	if a.Other {
-		s.write(" UNION ALL SELECT 2, count(DISTINCT r.place), 0", noKey, "(", number, ")::text, ", count, join, " WHERE ", rest, " HAVING count(*) > 0")
+		others := noKey + "(" + shape.number + ")::text, " + shape.count + " FROM slice" + join + " WHERE r.place > " + limit
+		s.write(" UNION ALL SELECT 2, count(DISTINCT r.place), 0", others, " HAVING count(*) > 0")
 		if a.Edges != nil {
-			s.write(" UNION ALL SELECT 3, 0, s.b", noKey, "(", number, ")::text, ", count, join, " WHERE ", rest, " GROUP BY 3")
+			s.write(" UNION ALL SELECT 3, 0, s.b", others, " GROUP BY 3")
 		}
 	}
 	return s
-}
-
-// qualify names the slice's columns where those of the groups are about, too.
-func qualify(expression string) string {
-	return strings.NewReplacer("(n)", "(s.n)", "(c)", "(s.c)", "DISTINCT u", "DISTINCT s.u", "ORDER BY n)", "ORDER BY s.n)").Replace(expression)
 }
 
 // order returns the ORDER BY of groups. Means are compared with forty more digits than
