@@ -115,7 +115,7 @@ func newServer(ctx context.Context, p *process, c *config.Config, listener *drai
 	metrics.Queue(func() (int, int) { load := s.ingest.Load(); return load.Items, load.Bytes })
 
 	questions := query.New(query.Config{
-		Counter: d.store, Reader: d.store, Totals: counts, Observer: metrics, Clock: time.Now,
+		Counter: d.store, Reader: d.store, Totals: counts, Probe: d.store.Ping, Observer: metrics, Clock: time.Now,
 		Timeout: c.QueryTimeout, Wait: c.RequestTimeout / 2, Concurrency: c.Questions(), Exports: exports, MaxEvents: c.QueryMaxEvents,
 	})
 	handler, err := httpapi.New(httpapi.Config{

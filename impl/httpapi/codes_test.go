@@ -101,7 +101,7 @@ func (faulty) InFlight(func() (requests, bytes int64)) {}
 func serveFaulty(t *testing.T) string {
 	t.Helper()
 	questions := query.New(query.Config{
-		Counter: faulty{}, Reader: faulty{}, Totals: faulty{}, Observer: faulty{}, Clock: time.Now, MaxEvents: 10,
+		Probe: func(context.Context) error { return nil }, Counter: faulty{}, Reader: faulty{}, Totals: faulty{}, Observer: faulty{}, Clock: time.Now, MaxEvents: 10,
 	})
 	handler, err := httpapi.New(httpapi.Config{
 		Ingest: faulty{}, Questions: questions, Limiter: faulty{}, Health: faulty{}, Metrics: faulty{},

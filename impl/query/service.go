@@ -17,6 +17,7 @@ type Config struct {
 	Counter  Counter
 	Reader   Reader
 	Totals   Totals
+	Probe    func(ctx context.Context) error // whether the store answers at all
 	Observer Observer
 	Clock    func() time.Time
 
@@ -66,17 +67,24 @@ func (s *Service) answer(ctx context.Context, operation string, work func(ctx co
 	defer cancel()
 	err = work(within, &plan)
 	if err != nil && within.Err() != nil && ctx.Err() == nil && !errors.Is(err, event.ErrBusy) {
-		// Not the client gave up, we did. A database that doesn't answer at all looks the
-		// same; then events are refused, too, and readiness says so.
-		err = s.tooLong()
+		err = s.tooLong(ctx) // not the client gave up, we did
 	}
 	s.config.Observer.QuestionAnswered(operation, plan, s.config.Clock().Sub(began), err)
 	return plan, err
 }
 
-func (s *Service) tooLong() error {
+// tooLong says why a question got no answer in time: it was too much, unless the store
+// doesn't answer anybody.
+func (s *Service) tooLong(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	if err := s.config.Probe(ctx); err != nil {
+		return fmt.Errorf("answering a question: %w", err)
+	}
 	return fmt.Errorf("%w: it took longer than %s; ask about a shorter range, fewer types or fewer groups", ErrTooExpensive, s.config.Timeout)
 }
+
+const probeTimeout = time.Second
 
 // turn waits for one of the places of those who read events. Errors match event.ErrBusy.
 func (s *Service) turn(ctx context.Context, places chan struct{}) (leave func(), err error) {

@@ -33,7 +33,7 @@ func Questions(t *testing.T, seed uint64, rounds int, stores map[string]AskedSto
 	for name, s := range stores {
 		load(t, r, s, m.events, scene)
 		services := query.New(query.Config{
-			Counter: s, Reader: s, Totals: modelTotals{}, Observer: silent{}, Clock: func() time.Time { return time.Unix(scene.now, 0) },
+			Probe: func(context.Context) error { return nil }, Counter: s, Reader: s, Totals: modelTotals{}, Observer: silent{}, Clock: func() time.Time { return time.Unix(scene.now, 0) },
 		})
 		questions := &random{rand.New(rand.NewPCG(seed, 1))} // the same for each store
 		for i := range rounds {

@@ -122,7 +122,7 @@ func FuzzCompile(f *testing.F) {
 	orders := []query.Order{query.ValueDesc, query.ValueAsc, query.KeyAsc, query.KeyDesc}
 	f.Fuzz(func(t *testing.T, field, other, value, eventType, zone string, choice uint16) {
 		c := &compiling{t: t}
-		s := query.New(query.Config{Counter: c, Reader: c, Totals: c, Observer: c, Clock: time.Now})
+		s := query.New(query.Config{Probe: func(context.Context) error { return nil }, Counter: c, Reader: c, Totals: c, Observer: c, Clock: time.Now})
 		bit := func(i int) bool { return choice>>i&1 == 1 }
 		filters := []query.RawFilter{{Field: field, Op: operators[int(choice)%len(operators)], Value: []byte(value)}}
 		if bit(3) {
