@@ -229,6 +229,7 @@ var codes = map[string][]string{
 	"minItems":      {"min_items"},
 	"maxItems":      {"max_items"},
 	"maxProperties": {"max_properties"},
+	"anyOf":         {}, // that any value is welcome
 }
 
 // invalidJSON is the code that stands for a *binding.SyntaxError here.
@@ -318,7 +319,7 @@ func (c *comparison) judge(t failer, r request, value binding.Value) {
 		return
 	}
 	for _, f := range c.findings {
-		if f.keyword == "type" && c.at(f.pointer, isHuge) {
+		if f.isHuge(c) {
 			continue // the oracle reads every number as a float64, and this one is none
 		}
 		if !slices.ContainsFunc(c.ours, func(v binding.Violation) bool { return f.is(v) || hides(r.schema, v, f) }) {
@@ -337,7 +338,21 @@ func isHuge(_ string, value any) bool {
 // allHuge reports whether the oracle minds nothing but numbers that no float64 is, where
 // any value is welcome.
 func (c *comparison) allHuge() bool {
-	return !slices.ContainsFunc(c.findings, func(f finding) bool { return f.keyword != "type" || !c.at(f.pointer, isHuge) })
+	return !slices.ContainsFunc(c.findings, func(f finding) bool { return !f.isHuge(c) })
+}
+
+// isHuge reports whether a finding is that a number is no float64, where any value is
+// welcome.
+func (f finding) isHuge(c *comparison) bool {
+	return (f.keyword == "type" || f.keyword == "anyOf") && c.at(f.pointer, holdsHuge)
+}
+
+// holdsHuge reports whether a value is such a number, or an array with one in it.
+func holdsHuge(name string, value any) bool {
+	if array, ok := value.([]any); ok {
+		return slices.ContainsFunc(array, func(item any) bool { return holdsHuge("", item) })
+	}
+	return isHuge(name, value)
 }
 
 // explanations names the differences that a violation is a case of.

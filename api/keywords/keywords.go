@@ -27,7 +27,7 @@ var handled = map[string][]string{
 	"array":            {"items", "minItems", "maxItems"},
 	"object":           {"properties", "required", "additionalProperties"},
 	"free object":      {"additionalProperties", "maxProperties"},
-	"any":              {"nullable"}, // any JSON value, null too; a schema without type
+	"any":              {"anyOf"}, // any JSON value: one of all the types, of which one is nullable
 }
 
 // formats are the formats of each type that are checked.
@@ -311,19 +311,36 @@ func kindOf(schema *yaml.Node) string {
 	return "type " + strconv.Quote(typ.Value)
 }
 
-// isAny reports whether a schema without type says that everything is welcome, null
-// included: in OpenAPI 3.0 that takes the word nullable.
+// isAny reports whether a schema says that every value is welcome, which takes many words
+// in OpenAPI 3.0 if null is to be one of them.
 func isAny(schema *yaml.Node) bool {
-	nullable := get(schema, "nullable")
-	if nullable == nil || nullable.Value != "true" {
+	list := get(schema, "anyOf")
+	if list == nil {
 		return false
 	}
-	for key := range entries(schema) {
-		if key != "nullable" && !strings.HasPrefix(key, "x-") && !slices.Contains(annotations, key) {
-			return false
+	var types []string
+	null := false
+	for _, alternative := range list.Content {
+		for key, value := range entries(alternative) {
+			switch {
+			case key == "type":
+				types = append(types, value.Value)
+			case key == "nullable" && value.Value == "true":
+				null = true
+			case key == "items" && isItself(value), key == "additionalProperties" && value.Value == "true":
+			default:
+				return false
+			}
 		}
 	}
-	return true
+	slices.Sort(types)
+	return null && slices.Equal(types, []string{"array", "boolean", "number", "object", "string"})
+}
+
+// isItself reports whether the items of any value's arrays are any values, too.
+func isItself(items *yaml.Node) bool {
+	ref := get(items, "$ref")
+	return ref != nil && ref.Value == "#/components/schemas/JSONValue"
 }
 
 // resolve follows references within the document. It returns nil for a node that

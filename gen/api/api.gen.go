@@ -638,10 +638,10 @@ type Filter struct {
 	// Example: eq
 	Op FilterOperator `json:"op"`
 
-	// Value What to compare with.
+	// Value Any JSON value.
 	//
 	// Example: pro
-	Value binding.RawValue `json:"value,omitempty"`
+	Value JSONValue `json:"value,omitempty"`
 }
 
 // namesFilter are the members of Filter, in the order of their bits in seen.
@@ -688,7 +688,7 @@ func (v *Filter) DecodeJSON(d *binding.Decoder) {
 				continue
 			}
 			if value, ok := d.Any(); ok {
-				v.Value = binding.RawValue(value)
+				v.Value = JSONValue(value)
 			}
 		default:
 			d.Unknown(name, namesFilter)
@@ -945,7 +945,7 @@ type Group struct {
 // GroupKey The value of each field of `group_by`, as it stands in the payload; null when there is none.
 //
 // Example: ["pro"]
-type GroupKey = []*binding.RawValue
+type GroupKey = []JSONValue
 
 // Health What works.
 //
@@ -1050,6 +1050,11 @@ type Interval string
 
 // ruleInterval is what the contract demands of a value of type Interval.
 var ruleInterval = binding.String{Enum: []string{"minute", "hour", "day", "week", "month"}}
+
+// JSONValue Any JSON value.
+//
+// Example: pro
+type JSONValue = binding.RawValue
 
 // Limits Bounds on what may be sent.
 //

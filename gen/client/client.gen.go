@@ -516,10 +516,10 @@ type Filter struct {
 	// Example: eq
 	Op FilterOperator `json:"op"`
 
-	// Value What to compare with.
+	// Value Any JSON value.
 	//
 	// Example: pro
-	Value interface{} `json:"value,omitempty"`
+	Value JSONValue `json:"value,omitempty"`
 }
 
 // FilterList Conditions on an event.
@@ -651,7 +651,7 @@ type Group struct {
 // GroupKey The value of each field of `group_by`, as it stands in the payload; null when there is none.
 //
 // Example: ["pro"]
-type GroupKey = []*interface{}
+type GroupKey = []JSONValue
 
 // Health What works.
 //
@@ -748,6 +748,11 @@ type Instant = int64
 // Example: day
 type Interval string
 
+// JSONValue Any JSON value.
+//
+// Example: pro
+type JSONValue = json.RawMessage
+
 // Limits Bounds on what may be sent.
 //
 // Example: {"max_batch_bytes":8388608,"max_batch_events":5000,"max_event_bytes":131072,"max_future_skew_seconds":3600,"max_payload_bytes":65536,"requests_per_minute":1500}
@@ -807,7 +812,7 @@ type Moment = int64
 // Number The number over the whole range; null when there is none, as the mean of nothing. It may have more digits than a double can hold.
 //
 // Example: 12
-type Number = float32
+type Number = json.Number
 
 // NumberList With an `interval`, the number of each bucket.
 //

@@ -281,8 +281,7 @@ func toTexts[L ~[]string](list *L) []string { return value(list) }
 func toKey(key []query.Value) api.GroupKey {
 	list := make(api.GroupKey, len(key))
 	for i, v := range key {
-		raw := binding.RawValue(v.AppendJSON(nil))
-		list[i] = &raw
+		list[i] = v.AppendJSON(nil)
 	}
 	return list
 }

@@ -298,7 +298,7 @@ func aggregate(a *query.Aggregation) *statement {
 	}
 	sets := "(" + strings.Join(columnsOf, ", ") + ")"
 	if a.Edges != nil {
-		sets += ", (" + strings.Join(append(columnsOf, "s.b"), ", ") + ")"
+		sets += ", (" + strings.Join(append([]string{"s.b"}, columnsOf...), ", ") + ")"
 	}
 	s.write("), cells AS MATERIALIZED (SELECT ")
 	for _, key := range keys {

@@ -156,7 +156,11 @@ func FuzzCompile(f *testing.F) {
 				t.Fatal(err)
 			}
 		}
-		if c.compiled+refused != 3 && !(q.Metric == query.Count && c.compiled+refused == 2) { // counts need no SQL
+		least := 3
+		if q.Metric == query.Count { // which may need no SQL
+			least = 2
+		}
+		if c.compiled+refused < least {
 			t.Fatalf("%d compiled, %d refused", c.compiled, refused)
 		}
 	})
