@@ -151,7 +151,13 @@ $breaks" \
   "$replace replace $spec 'required: [user_id, event_type, timestamp]' 'required: [user_id, event_type, timestamp, event_id]'" make -s breaking
 bites "a bound that gets narrower" "request-property-max-length-decreased
 $breaks" \
-  "$replace replace $spec 'maxLength: 128' 'maxLength: 64'" make -s breaking
+  "$replace replace $spec '    EventType:
+      type: string
+      minLength: 1
+      maxLength: 128' '    EventType:
+      type: string
+      minLength: 1
+      maxLength: 64'" make -s breaking
 bites "a member that an answer may lack" "response-property-became-optional
 $breaks" \
   "$replace replace $spec 'required: [event_type, count]' 'required: [event_type]'" make -s breaking
