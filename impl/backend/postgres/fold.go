@@ -15,6 +15,9 @@ import (
 // from its writer for longer than that takes, some 10 ms on 2 cores.
 const foldRows = 2000
 
+// foldWait is how long folding waits for somebody who has locked the days.
+const foldWait = 100 * time.Millisecond
+
 // typeDay is a type and the beginning of a day.
 type typeDay struct {
 	eventType string
@@ -28,6 +31,10 @@ type typeDay struct {
 func (s *Store) Fold(ctx context.Context, before time.Time) (rows int, more bool, err error) {
 	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		q := s.queries.WithTx(tx)
+		// The rows that are taken out are kept from their writers until the end.
+		if err := q.SetLockTimeout(ctx, milliseconds(foldWait)); err != nil {
+			return err
+		}
 		mine, err := q.TryFolding(ctx)
 		if err != nil || !mine {
 			return err
