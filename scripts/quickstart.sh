@@ -49,4 +49,5 @@ expect() {
 expect "curl -X POST http://localhost:8000/event -H \"Content-Type: application/json\" -d '{\"user_id\": 42, \"event_type\": \"login\", \"timestamp\": 1690000000}'" 202 '{"status":"received"}'
 expect "curl http://localhost:8000/stats/login" 200 '{"event_type":"login","count":1}'
 expect "curl -X POST http://localhost:8000/events -H \"Content-Type: application/json\" -d '[{\"user_id\": 42, \"event_type\": \"login\", \"timestamp\": 1690000060}, {\"user_id\": 0, \"event_type\": \"login\", \"timestamp\": 1690000060}]'" 202 '{"received":1,"duplicate":0,"rejected":1,"retry":0,"results":[{"index":1,"status":"rejected","errors":[{"pointer":"/user_id","code":"minimum","detail":"must be at least 1"}]}]}'
+expect "curl http://localhost:8000/query -H \"Content-Type: application/json\" -d '{\"metric\": \"unique_users\", \"from\": 1690000000, \"to\": 1690003600, \"group_by\": [\"event_type\"]}'" 200 '{"metric":"unique_users","from":1690000000,"to":1690003600,"group_by":["event_type"],"groups":[{"key":["login"],"value":1}]}'
 echo "The quickstart works."
