@@ -34,7 +34,7 @@ type Settings struct {
 	MaxInFlight       string `name:"max-in-flight-requests" env:"MAX_IN_FLIGHT_REQUESTS" default:"4096" help:"Requests being worked on at once; more are answered 503 at once."`
 	MaxInFlightBytes  string `name:"max-in-flight-bytes" env:"MAX_IN_FLIGHT_BYTES" default:"64MiB" help:"Memory for the bodies of requests, and as much again for the events that wait to be stored; more are answered 503 at once."`
 	QueryTimeout      string `name:"query-timeout" env:"QUERY_TIMEOUT" default:"10s" help:"How long one question may take before it is refused as too expensive."`
-	QueryConcurrency  string `name:"query-concurrency" env:"QUERY_CONCURRENCY" default:"0" help:"Questions that read events at once; others wait for their turn. 0: 4 with PostgreSQL; half of the CPUs, at least 1, with the embedded database."`
+	QueryConcurrency  string `name:"query-concurrency" env:"QUERY_CONCURRENCY" default:"0" help:"Questions that read events at once; others wait for their turn. 0: 2 with PostgreSQL; half of the CPUs, at least 1, with the embedded database."`
 	QueryMaxEvents    string `name:"query-max-events" env:"QUERY_MAX_EVENTS" default:"50000000" help:"Events that one question may read; one that would read more is refused as too expensive."`
 	PGMaxConns        string `name:"pg-max-conns" env:"PG_MAX_CONNS" default:"10" help:"Connections to PostgreSQL that one replica may open, at least 6. Questions have QUERY_CONCURRENCY and 4 more."`
 	StartupTimeout    string `name:"startup-timeout" env:"STARTUP_TIMEOUT" default:"30s" help:"How long to wait for PostgreSQL at the start."`
@@ -83,7 +83,7 @@ func (c *Config) Questions() int {
 	case c.Embedded():
 		return max(1, runtime.NumCPU()/2)
 	}
-	return 4
+	return 2
 }
 
 // Embedded says whether the process is complete on its own.
