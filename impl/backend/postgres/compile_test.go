@@ -22,7 +22,7 @@ var vocabulary = strings.Fields(`
 	e events s slice c cells r ranked t event_totals a b g1 g2 g3 n c number count whole place part
 	user_id occurred_at event_id event_type payload
 	coalesce sum min max grouping row_number count width_bucket percentile_disc nullif
-	jsonb_typeof to_jsonb starts_with strpos canonical_json jsonb_path_query_first
+	jsonb_typeof to_jsonb trim_scale starts_with strpos canonical_json jsonb_path_query_first
 	text integer bigint numeric jsonb jsonpath uuid timestamptz`)
 
 var literals = []string{`'null'`, `'boolean'`, `'true'`, `'number'`, `'string'`, `'array'`, `'object'`, `'{}'`, `"C"`}

@@ -169,21 +169,8 @@ func (s *Store) ScanSteps(ctx context.Context, scan *query.StepScan, yield func(
 
 // List implements query.Reader. Events are kept in this very order.
 func (s *Store) List(ctx context.Context, l *query.Listing, yield func(*event.Event) error) error {
-	statement := slice(&l.Slice, true, true)
-	direction, beyond := " DESC", " < "
-	if l.Oldest {
-		direction, beyond = "", " > "
-	}
-	if l.After != nil {
-		statement.where("(occurred_at, event_id, user_id)"+beyond+"(?, ?, ?)", l.After.OccurredAt, l.After.ID[:], l.After.UserID)
-	}
-	statement.text.WriteString(" ORDER BY occurred_at" + direction + ", event_id" + direction + ", user_id" + direction)
-	if len(l.Slice.Condition.Filters) == 0 {
-		statement.text.WriteString(" LIMIT ?")
-		statement.args = append(statement.args, l.Limit)
-	}
 	n := 0
-	err := s.each(ctx, "list events", statement, func(r *query.Row, id []byte) error {
+	err := s.each(ctx, "list events", list(l), func(r *query.Row, id []byte) error {
 		fits, err := l.Slice.Condition.Match(r)
 		if err != nil || !fits {
 			return err
@@ -201,6 +188,34 @@ func (s *Store) List(ctx context.Context, l *query.Listing, yield func(*event.Ev
 		return nil
 	}
 	return err
+}
+
+// list returns the statement of a listing.
+func list(l *query.Listing) *statement {
+	of := l.Slice
+	if l.After != nil {
+		// Of two bounds SQLite would begin at the one of the slice, and walk through all
+		// that has been listed already.
+		if l.Oldest {
+			of.From = max(of.From, l.After.OccurredAt)
+		} else {
+			of.To = min(of.To, l.After.OccurredAt+1)
+		}
+	}
+	statement := slice(&of, true, true)
+	direction, beyond := " DESC", " < "
+	if l.Oldest {
+		direction, beyond = "", " > "
+	}
+	if l.After != nil {
+		statement.where("(occurred_at, event_id, user_id)"+beyond+"(?, ?, ?)", l.After.OccurredAt, l.After.ID[:], l.After.UserID)
+	}
+	statement.text.WriteString(" ORDER BY occurred_at" + direction + ", event_id" + direction + ", user_id" + direction)
+	if len(l.Slice.Condition.Filters) == 0 {
+		statement.text.WriteString(" LIMIT ?")
+		statement.args = append(statement.args, l.Limit)
+	}
+	return statement
 }
 
 // errEnough ends a walk.
