@@ -57,6 +57,7 @@ var rules = []rule{
 	{of: "impl/ingest", never: []string{module + "/gen/...", module + "/impl/backend/...", module + "/impl/httpapi/...", "github.com/jackc/...", "github.com/redis/...", "net/http"}},
 	{of: "impl/stats", never: []string{module + "/gen/...", module + "/impl/backend/...", module + "/impl/httpapi/...", "github.com/jackc/...", "github.com/redis/...", "net/http"}},
 	{of: "impl/query", never: []string{module + "/gen/...", module + "/impl/backend/...", module + "/impl/httpapi/...", "github.com/jackc/...", "github.com/redis/...", "net/http"}},
+	{of: "impl/cli", never: []string{module + "/..."}}, // it knows the contract alone
 	{of: "impl/daycounts", never: []string{module + "/..."}},
 	{of: "impl/upkeep", never: []string{module + "/gen/...", module + "/impl/...", "github.com/jackc/...", "github.com/redis/...", "net/http"}},
 	{of: "impl/ratelimit", never: []string{module + "/gen/...", module + "/impl/backend/...", module + "/impl/httpapi/...", "github.com/jackc/...", "github.com/redis/...", "net/http"}},

@@ -17,8 +17,10 @@ import (
 	"time"
 
 	"github.com/alecthomas/kong"
+	"golang.org/x/term"
 
 	"highload.example/analytics/impl/backend/postgres"
+	"highload.example/analytics/impl/cli"
 	"highload.example/analytics/impl/config"
 	"highload.example/analytics/impl/event"
 )
@@ -28,6 +30,8 @@ const (
 	exitOK      = 0
 	exitFailure = 1 // what was asked for didn't work
 	exitUsage   = 2 // it isn't clear what was asked for
+
+	exitInterrupted = 130 // 128 and the number of SIGINT
 )
 
 const description = `Takes events over HTTP, keeps every accepted event exactly once, and counts them at once.
@@ -40,6 +44,8 @@ type commandLine struct {
 	Migrate     migrateCommand     `cmd:"" help:"Bring the PostgreSQL database of PG_URL to this version's schema, and exit."`
 	Healthcheck healthcheckCommand `cmd:"" help:"Ask the server on this machine whether it is ready: exit code 0 or 1."`
 	Version     versionCommand     `cmd:"" help:"Print the version."`
+
+	cli.Commands
 }
 
 type (
@@ -97,9 +103,32 @@ func Main(version string, args []string, stdout, stderr io.Writer) int {
 	case "version":
 		fmt.Fprintf(stdout, "analytics %s (%s, %s/%s)\n", version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 		return exitOK
-	default:
+	case "serve":
 		return p.serve(&cl.Serve.Settings)
+	default:
+		return p.client(parsed)
 	}
+}
+
+// client runs a command for people. Interrupted, it ends as the shell expects.
+func (p *process) client(parsed *kong.Context) int {
+	ctx, cancel := p.interruptible()
+	defer cancel()
+	file, ok := p.stderr.(*os.File)
+	env := &cli.Env{
+		Stdin: os.Stdin, Stdout: p.stdout, Stderr: p.stderr, Now: time.Now,
+		Terminal: ok && term.IsTerminal(int(file.Fd())),
+	}
+	parsed.BindTo(ctx, (*context.Context)(nil))
+	err := parsed.Run(env)
+	switch {
+	case err == nil:
+		return exitOK
+	case ctx.Err() != nil:
+		p.fail(exitInterrupted, fmt.Errorf("interrupted: %w", err))
+		return exitInterrupted
+	}
+	return p.fail(exitFailure, err)
 }
 
 // fail prints an error, a line for each that is joined in it.

@@ -263,10 +263,38 @@ func valueOf(t *rapid.T, name string, schema *openapi3.Schema) any {
 				object[property] = valueOf(t, property, s.Value)
 			}
 		}
+		if rapid.IntRange(0, 3).Draw(t, "sense") > 0 {
+			makeSense(object)
+		}
 		return object
 	}
 	t.Fatalf("the test can't make a value for %s", name)
 	return nil
+}
+
+// makeSense makes a question one that can be answered: few are by chance.
+func makeSense(question map[string]any) {
+	if _, ok := question["from"]; !ok {
+		return
+	}
+	question["from"], question["to"] = 1690000000, 1690500000
+	delete(question, "include_other")
+	delete(question, "filters")
+	delete(question, "group_by")
+	delete(question, "event_types")
+	if _, ok := question["tz"]; ok {
+		question["tz"] = "Europe/Berlin"
+	}
+	if question["interval"] == "minute" {
+		question["interval"] = "hour"
+	}
+	switch question["metric"] {
+	case nil:
+	case "count", "unique_users":
+		delete(question, "value")
+	default:
+		question["value"] = "payload.price"
+	}
 }
 
 // freeObject makes JSON objects of every kind that a payload may be.
