@@ -59,6 +59,10 @@ load-test: deps ## Test the load program, and see in under a minute that it work
 	cd load && go test -race ./... && go run . -quick
 	python3 -c 'compile(open("load/locustfile.py").read(), "load/locustfile.py", "exec")'
 
+.PHONY: load-data
+load-data: ## Fill the server at ANALYTICS_URL with made-up events (DATA="-count 10000000 -seed 1"; start it with RATE_LIMIT=0)
+	cd load && go run ./data $(DATA) | (cd .. && go run ./cmd/analytics import -)
+
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for FUZZTIME each (default 30s)
 	@scripts/fuzz.sh $(or $(FUZZTIME),30s)
