@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -196,6 +198,48 @@ func TestImportGoesOn(t *testing.T) {
 	}
 	if len(s.lines) != 45 || s.requests-before != 3 {
 		t.Errorf("%d are stored, in %d more requests", len(s.lines), s.requests-before)
+	}
+}
+
+// TestImportTellsHowLongItTakes: where no bar can be drawn there are lines, with the time
+// that is left, also of a compressed file.
+func TestImportTellsHowLongItTakes(t *testing.T) {
+	t.Parallel()
+	_, server := serve(t, 100)
+	var zipped bytes.Buffer
+	w := gzip.NewWriter(&zipped)
+	for i := range 4000 { // more than is read ahead
+		fmt.Fprintf(w, `{"user_id":1,"event_type":"a","timestamp":1700000000,"payload":{"n":"%x"}}`+"\n", sha256.Sum256([]byte{byte(i), byte(i >> 8)}))
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "events.ndjson.gz")
+	if err := os.WriteFile(file, zipped.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	clock := testkit.NewClock(now)
+	var out, log bytes.Buffer
+	env := &cli.Env{Stdout: &out, Stderr: &log, Now: func() time.Time { clock.Advance(100 * time.Millisecond); return clock.Now() }}
+	if err := (&cli.Import{Server: server, File: file, Batch: 20}).Run(t.Context(), env); err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSpace(log.String()), "\n")
+	shape := regexp.MustCompile(`^([0-9]+) events, [0-9]+ per second, ([0-9]+) %, ([0-9]+)s left$`)
+	last := ""
+	for _, line := range lines {
+		parts := shape.FindStringSubmatch(line)
+		if parts == nil || parts[1] <= last && len(parts[1]) <= len(last) {
+			t.Errorf("%q, after %q events", line, last)
+			continue
+		}
+		last = parts[1]
+	}
+	if len(lines) < 3 {
+		t.Errorf("too few lines: %q", lines)
+	}
+	if !strings.HasPrefix(out.String(), "4000 received") {
+		t.Errorf("%q", out.String())
 	}
 }
 

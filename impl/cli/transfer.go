@@ -21,55 +21,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/schollz/progressbar/v3"
 )
-
-// progress tells people how far it is: a bar on a terminal, and else a line now and then.
-type progress struct {
-	env   *Env
-	bar   *progressbar.ProgressBar // nil: lines
-	began time.Time
-	next  time.Time
-	done  int64 // events
-}
-
-// linesEvery is how often a line is written where no bar can be drawn.
-const linesEvery = 5 * time.Second
-
-// newProgress begins; total is in bytes, -1 when it isn't known.
-func newProgress(env *Env, what string, total int64) *progress {
-	p := &progress{env: env, began: env.Now()}
-	p.next = p.began.Add(linesEvery)
-	if env.Terminal {
-		p.bar = progressbar.NewOptions64(total, progressbar.OptionSetWriter(env.Stderr), progressbar.OptionSetDescription(what),
-			progressbar.OptionShowBytes(true), progressbar.OptionSetPredictTime(true), progressbar.OptionThrottle(100*time.Millisecond))
-	}
-	return p
-}
-
-func (p *progress) add(events, bytes int64) {
-	p.done += events
-	if p.bar != nil {
-		_ = p.bar.Add64(bytes) // a picture that can't be drawn
-		return
-	}
-	if now := p.env.Now(); now.After(p.next) {
-		p.next = now.Add(linesEvery)
-		fmt.Fprintln(p.env.Stderr, p.rate(now))
-	}
-}
-
-func (p *progress) rate(now time.Time) string {
-	seconds := max(now.Sub(p.began).Seconds(), 0.001)
-	return fmt.Sprintf("%d events, %.0f per second", p.done, float64(p.done)/seconds)
-}
-
-func (p *progress) end() string {
-	if p.bar != nil {
-		_ = p.bar.Clear() // the line below says the rest
-	}
-	return p.rate(p.env.Now())
-}
 
 // Import sends a file of events.
 type Import struct {
@@ -101,12 +53,11 @@ type imported struct {
 type batch struct {
 	lines  [][]byte
 	number []int64 // of each, in the file
-	bytes  int64   // of the file
 }
 
 // Run sends the file.
 func (c *Import) Run(ctx context.Context, env *Env) error {
-	in, size, closeFile, err := c.open(env)
+	in, file, size, closeFile, err := c.open(env)
 	if err != nil {
 		return err
 	}
@@ -136,7 +87,7 @@ func (c *Import) Run(ctx context.Context, env *Env) error {
 		if err := do.send(ctx, next); err != nil {
 			return err
 		}
-		do.progress.add(int64(len(next.lines)), next.bytes)
+		do.progress.add(int64(len(next.lines)), file.bytes)
 		next, length = batch{}, 0
 		if c.File != "-" {
 			return os.WriteFile(c.progressFile(), []byte(strconv.FormatInt(number, 10)+"\n"), 0o600)
@@ -147,7 +98,6 @@ func (c *Import) Run(ctx context.Context, env *Env) error {
 		text, err := lines.ReadBytes('\n')
 		if len(text) > 0 {
 			number++
-			next.bytes += int64(len(text))
 			if text = bytes.TrimSpace(text); len(text) > 0 && number > skip {
 				text = withID(text, number)
 				if length+len(text) > limit.bytes && len(next.lines) > 0 {
@@ -198,30 +148,31 @@ func (i *imported) stopped(c *Import, err error) error {
 	return fmt.Errorf("%w; the same command goes on where it stopped", err)
 }
 
-// open opens the file, and what it was compressed with.
-func (c *Import) open(env *Env) (in io.Reader, size int64, closeFile func(), err error) {
-	in, size, closeFile = env.Stdin, -1, func() {}
+// open opens the file, and what it was compressed with. The size is that of the file, of
+// which file counts what has been read; -1 when there is no telling.
+func (c *Import) open(env *Env) (in io.Reader, file *counted, size int64, closeFile func(), err error) {
+	file, size, closeFile = &counted{Reader: env.Stdin}, -1, func() {}
 	if c.File != "-" {
-		file, err := os.Open(c.File)
+		opened, err := os.Open(c.File)
 		if err != nil {
-			return nil, 0, nil, err
+			return nil, nil, 0, nil, err
 		}
-		closeFile = func() { _ = file.Close() } // it was only read
-		if info, err := file.Stat(); err == nil {
+		closeFile = func() { _ = opened.Close() } // it was only read
+		if info, err := opened.Stat(); err == nil && info.Mode().IsRegular() {
 			size = info.Size()
 		}
-		in = file
+		file.Reader = opened
 	}
-	buffered := bufio.NewReaderSize(in, 64<<10)
+	buffered := bufio.NewReaderSize(file, 64<<10)
 	if magic, _ := buffered.Peek(2); bytes.Equal(magic, []byte{0x1f, 0x8b}) {
 		unzipped, err := gzip.NewReader(buffered)
 		if err != nil {
 			closeFile()
-			return nil, 0, nil, fmt.Errorf("%s: %w", c.File, err)
+			return nil, nil, 0, nil, fmt.Errorf("%s: %w", c.File, err)
 		}
-		return unzipped, -1, closeFile, nil
+		return unzipped, file, size, closeFile, nil
 	}
-	return buffered, size, closeFile, nil
+	return buffered, file, size, closeFile, nil
 }
 
 type limits struct{ events, bytes int }
@@ -377,7 +328,11 @@ func (c *Export) Run(ctx context.Context, env *Env) error {
 		}
 		defer func() { _ = out.file.Close() }()
 	}
-	shown := newProgress(env, "exporting", -1)
+	expected := int64(-1)
+	if out.last == "" {
+		expected = c.expected(ctx, query)
+	}
+	shown := newProgress(env, "exporting", expected)
 	for try := 0; ; try++ {
 		before := out.lines
 		err := c.stream(ctx, query, out, shown)
@@ -406,6 +361,41 @@ func (c *Export) Run(ctx context.Context, env *Env) error {
 	return nil
 }
 
+// expected counts the events of a new export, where counts alone can tell: else, and where
+// the server doesn't answer, it is -1, and the export shows no end.
+func (c *Export) expected(ctx context.Context, query url.Values) int64 {
+	if query.Has("filters") || query.Has("user_id") {
+		return -1
+	}
+	question := map[string]any{"metric": "count", "from": firstTime, "to": lastTime}
+	for _, name := range []string{"from", "to"} {
+		if at, err := strconv.ParseInt(query.Get(name), 10, 64); err == nil {
+			question[name] = at
+		}
+	}
+	if t := query.Get("event_type"); t != "" {
+		question["event_types"] = []string{t}
+	}
+	body, err := json.Marshal(question)
+	if err != nil {
+		return -1
+	}
+	text, err := c.ask(ctx, http.MethodPost, "/query", nil, body)
+	if err != nil {
+		return -1
+	}
+	var answer struct {
+		Groups []struct{ Value int64 }
+	}
+	if json.Unmarshal(text, &answer) != nil || len(answer.Groups) != 1 {
+		return -1
+	}
+	return answer.Groups[0].Value
+}
+
+// firstTime and lastTime are the ends of what the contract takes for a time.
+const firstTime, lastTime = 946684800, 253402300800
+
 // stream makes one request, from the last whole line on.
 func (c *Export) stream(ctx context.Context, query url.Values, out *exportFile, shown *progress) error {
 	if out.last != "" {
@@ -427,7 +417,7 @@ func (c *Export) stream(ctx context.Context, query url.Values, out *exportFile, 
 				err = out.write(text)
 			default:
 				err = out.event(text)
-				shown.add(1, int64(len(text)))
+				shown.add(1, shown.events+1)
 			}
 			header = false
 			if err != nil {
