@@ -383,3 +383,46 @@ func TestProblemsAreShown(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// TestTailOutlivesARestart: what arrives while the server doesn't answer is shown afterwards,
+// once, even when that took longer than events may be late.
+func TestTailOutlivesARestart(t *testing.T) {
+	t.Parallel()
+	clock := testkit.NewClock(now)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var mu sync.Mutex
+	asked := 0
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		switch asked++; asked {
+		case 1:
+			fmt.Fprint(w, `{"events":[{"user_id":1,"event_type":"a","timestamp":1795435200,"event_id":"1"}]}`)
+		case 2:
+			clock.Advance(time.Hour)
+			w.WriteHeader(http.StatusServiceUnavailable)
+		case 3:
+			panic(http.ErrAbortHandler)
+		case 4:
+			if from := r.URL.Query().Get("from"); from != "1795435080" {
+				t.Errorf("asked from %s on", from)
+			}
+			fmt.Fprint(w, `{"events":[{"user_id":1,"event_type":"a","timestamp":1795435260,"event_id":"2"},{"user_id":1,"event_type":"a","timestamp":1795435200,"event_id":"1"}]}`)
+		default:
+			cancel()
+		}
+	}))
+	t.Cleanup(server.Close)
+	var out, log bytes.Buffer
+	tail := &cli.Tail{Server: cli.Server{URL: server.URL, Timeout: 10 * time.Second}, Late: 2 * time.Minute, Every: time.Millisecond}
+	if err := tail.Run(ctx, &cli.Env{Stdout: &out, Stderr: &log, Now: clock.Now}); err != nil {
+		t.Fatal(err)
+	}
+	if lines := strings.Split(strings.TrimSpace(out.String()), "\n"); len(lines) != 2 || !strings.Contains(lines[0], `"event_id":"1"`) || !strings.Contains(lines[1], `"event_id":"2"`) {
+		t.Errorf("shown: %q", lines)
+	}
+	if strings.Count(log.String(), "trying again") != 1 {
+		t.Errorf("said: %q", log.String())
+	}
+}

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -66,14 +67,24 @@ func (c *Tail) Run(ctx context.Context, env *Env) error {
 	began := env.Now()
 	ticker := time.NewTicker(c.Every)
 	defer ticker.Stop()
-	for first := true; ; first = false {
-		since := env.Now().Add(-c.Late).Unix()
-		events, err := c.since(ctx, since, env.Now())
+	answered := began // when the server did last
+	for first, failing := true, false; ; {
+		now := env.Now()
+		since := answered.Add(-c.Late).Unix()
+		events, err := c.since(ctx, since, now)
 		if ctx.Err() != nil {
 			return nil // Ctrl-C is how it ends
 		}
-		if err != nil {
+		var p *problem
+		switch {
+		case err == nil:
+			answered, failing = now, false
+		case first || errors.As(err, &p) && !p.passing():
 			return err
+		case !failing:
+			// A server that restarts is no reason to stop watching.
+			fmt.Fprintf(env.Stderr, "%v; trying again\n", err)
+			failing = true
 		}
 		for _, raw := range events {
 			var l line
@@ -93,6 +104,7 @@ func (c *Tail) Run(ctx context.Context, env *Env) error {
 				delete(seen, cursor)
 			}
 		}
+		first = false
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():
