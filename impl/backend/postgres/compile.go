@@ -196,10 +196,10 @@ func (s *statement) groupColumn(f query.Field) string {
 	case query.UserField:
 		return "e.user_id"
 	default:
-		v := s.valueOf(f)
-		// Most values are strings: they are asked after first.
+		v := s.jsonbOf(f.Path)
+		// Most values are strings: they are asked after first. What isn't there has no type.
 		return "(CASE jsonb_typeof(" + v + ") WHEN 'string' THEN " + v + "::text WHEN 'number' THEN trim_scale(" + v + "::numeric)::text" +
-			" WHEN 'array' THEN canonical_json(" + v + ") WHEN 'object' THEN canonical_json(" + v + ") ELSE " + v + "::text END) COLLATE \"C\""
+			" WHEN 'array' THEN canonical_json(" + v + ") WHEN 'object' THEN canonical_json(" + v + ") ELSE coalesce(" + v + "::text, 'null') END) COLLATE \"C\""
 	}
 }
 
