@@ -75,12 +75,7 @@ func (x *experiment) export(ctx context.Context, in *open) (err error) {
 	peak.values(peaks)
 	growth := figure{Name: "the same, second half of an export / first half", Store: in.store, Below: true, Goal: bound(constantMemory)}
 	growth.values(growths)
-	x.found(&f)
-	for _, more := range []*figure{&perSecond, &peak, &growth} {
-		more.judge()
-		x.document.Figures = append(x.document.Figures, *more)
-		x.progress.Note("%s: %s: %s", more.Store, more.Name, more.text())
-	}
+	x.found(&f, &perSecond, &peak, &growth)
 	if in.postgres == nil {
 		return nil
 	}

@@ -19,7 +19,7 @@ type figure struct {
 	Value   float64        `json:"value"`
 	Low     float64        `json:"low"`
 	High    float64        `json:"high"`
-	Verdict report.Verdict `json:"verdict"`           // empty: there is no goal
+	Verdict report.Verdict `json:"verdict"`           // empty: there is no goal, or the run means nothing
 	Against string         `json:"against,omitempty"` // the quickest by hand
 	Parties []measured     `json:"parties,omitempty"`
 }
@@ -60,11 +60,10 @@ func (f *figure) best(loose bool) int {
 	return best
 }
 
-// judge says whether the goal was reached.
+// judge says whether the goal was reached, if there is one.
 func (f *figure) judge() {
 	switch {
 	case f.Goal == nil:
-		f.Verdict = ""
 	case f.Below && f.Value <= *f.Goal, !f.Below && f.Value >= *f.Goal:
 		f.Verdict = report.Reached
 	default:

@@ -113,15 +113,21 @@ func (in *open) awaitFolded(ctx context.Context, p *progress.Progress, d *deploy
 	defer func() { err = errors.Join(err, hand.close()) }()
 	var first int64
 	var shown *progress.Count
+	var next time.Time
 	return await(ctx, foldTimeout, func() (bool, error) {
 		if err := d.process.HasEnded(); err != nil {
 			return false, err
+		}
+		began := time.Now()
+		if began.Before(next) {
+			return false, nil
 		}
 		var left int64
 		err := hand.query(ctx, "SELECT count(*) FROM event_counts", nil, func(scan scanner) error { return scan(&left) })
 		if err != nil {
 			return false, err
 		}
+		next = time.Now().Add(5 * time.Since(began)) // counting what is left keeps nobody from folding it
 		if shown == nil {
 			first, shown = left, p.Count(in.store+": folding minutes", left)
 		}

@@ -136,11 +136,19 @@ func (x *experiment) counts(ctx context.Context, in *open) error {
 	return nil
 }
 
-// found notes a figure.
-func (x *experiment) found(f *figure) {
-	f.judge()
-	x.document.Figures = append(x.document.Figures, *f)
-	x.progress.Finish("%s: %s: %s", f.Store, f.Name, f.text())
+// found notes the figure of a step, and more that came of it.
+func (x *experiment) found(f *figure, more ...*figure) {
+	note := func(f *figure) string {
+		if x.document.Meaningful {
+			f.judge()
+		}
+		x.document.Figures = append(x.document.Figures, *f)
+		return fmt.Sprintf("%s: %s: %s", f.Store, f.Name, f.text())
+	}
+	x.progress.Finish("%s", note(f))
+	for _, f := range more {
+		x.progress.Note("%s", note(f))
+	}
 }
 
 // questions compares the answers to questions, and what they cost.
@@ -236,14 +244,13 @@ func (x *experiment) weigh(ctx context.Context, in *open, h hand, q *question) e
 	best := f.best(false)
 	f.ratio(medians[0], f.Parties[best].Rounds)
 	f.Against = f.Parties[best].Label
-	x.found(&f)
+	var more []*figure
 	if looser := f.best(true); looser > 0 {
-		f := figure{Name: q.name + " / by hand with `->>`, where `1` is `\"1\"`", Store: in.store, Below: true, Against: f.Parties[looser].Label}
-		f.ratio(medians[0], medians[looser])
-		f.judge()
-		x.document.Figures = append(x.document.Figures, f)
-		x.progress.Note("%s: %s: %s", f.Store, f.Name, f.text())
+		loose := &figure{Name: q.name + " / by hand with `->>`, where `1` is `\"1\"`", Store: in.store, Below: true, Against: f.Parties[looser].Label}
+		loose.ratio(medians[0], medians[looser])
+		more = append(more, loose)
 	}
+	x.found(&f, more...)
 	if in.postgres == nil {
 		return nil
 	}
