@@ -49,7 +49,7 @@ func (a answer) differs(from answer) error {
 	}
 	slices.Sort(places)
 	n := len(places)
-	return fmt.Errorf("%d of %d numbers: %s", n, len(from), strings.Join(places[:min(n, 5)], "; "))
+	return fmt.Errorf("%d numbers, such as %s", n, strings.Join(places[:min(n, 5)], "; "))
 }
 
 // loosened makes groups of texts, as ->> does: 1 and "1" are the same, and so are null and

@@ -32,6 +32,7 @@ type document struct {
 type settings struct {
 	Count    int      `json:"count"`
 	Small    int      `json:"small"`
+	Users    int      `json:"users"`
 	Seed     uint64   `json:"seed"`
 	End      int64    `json:"end"`
 	Rounds   int      `json:"rounds"`
@@ -170,8 +171,8 @@ func (d *document) markdown() string {
 	p.line("Made with `cd load && %s` in %s on %s, at commit %s. What was tried and decided is in [questions-tried.md](questions-tried.md).\n",
 		d.Command, time.Duration(d.Seconds)*time.Second, d.Started.Format("2006-01-02"), commit)
 	s := &d.Settings
-	p.line("%d events (large) and %d (small) over 90 days until %s, in 50 types and of (skewed) 200,000 users, from `load/data` with seed %d, sent with `analytics import`, counts folded. Everything ran on one machine. What is compared took turns, in %d rounds; the figures are medians of the rounds' medians, with the range of those in brackets. Questions go through HTTP, SQL by hand through a session that is open, with the driver that the product has; of several ways to write it the quickest counts, and each gave the product's answer.\n",
-		s.Count, s.Small, time.Unix(s.End, 0).UTC().Format(time.RFC3339), s.Seed, s.Rounds)
+	p.line("%d events (large) and %d (small) over 90 days until %s, in 50 types and of (skewed) %d users, from `load/data` with seed %d, sent with `analytics import`, counts folded. Everything ran on one machine. What is compared took turns, in %d rounds; the figures are medians of the rounds' medians, with the range of those in brackets. Questions go through HTTP, SQL by hand through a session that is open, with the driver that the product has; of several ways to write it the quickest counts, and each gave the product's answer.\n",
+		s.Count, s.Small, time.Unix(s.End, 0).UTC().Format(time.RFC3339), s.Users, s.Seed, s.Rounds)
 	p.line("\"The slice\" is one type with 5.9 %% of the events over 30 days. **%d answers were compared** with another one (SQL by hand, the other store), and were the same.\n", d.Compared)
 	p.table(d.table())
 	d.machine(p)

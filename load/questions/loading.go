@@ -51,7 +51,7 @@ func (in *open) fill(ctx context.Context, p *progress.Progress, d *deployment) e
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // whichever program is left, when the other fails
 	s := in.stand
-	maker := exec.CommandContext(ctx, s.generator, "-count", strconv.Itoa(d.count), "-seed", strconv.FormatUint(s.stamp.Seed, 10), //nolint:gosec // our own
+	maker := exec.CommandContext(ctx, s.generator, "-count", strconv.Itoa(d.count), "-users", strconv.Itoa(s.stamp.Users), "-seed", strconv.FormatUint(s.stamp.Seed, 10), //nolint:gosec // our own
 		"-end", time.Unix(s.stamp.End, 0).UTC().Format(time.RFC3339))
 	sender := exec.CommandContext(ctx, s.analytics, "import", "-", "--batch", "5000", "--url", "http://"+d.address) //nolint:gosec // our own
 	sender.Env = []string{"PATH=" + os.Getenv("PATH")}

@@ -82,7 +82,7 @@ func measure(ctx context.Context, o *options, output io.Writer) (err error) {
 	}
 	x.document.Machine = report.DescribeMachine(x.stand.dir)
 	x.document.Settings = settings{
-		Count: o.count, Small: o.small, Seed: o.seed, End: x.stand.stamp.End, Rounds: o.rounds, Stores: o.stores, Postgres: postgresSettings,
+		Count: o.count, Small: o.small, Users: o.users, Seed: o.seed, End: x.stand.stamp.End, Rounds: o.rounds, Stores: o.stores, Postgres: postgresSettings,
 	}
 	for _, store := range o.stores {
 		if err := x.measureStore(ctx, store); err != nil {

@@ -23,6 +23,7 @@ type options struct {
 	stores []string
 	count  int
 	small  int
+	users  int
 	seed   uint64
 	end    int64 // Unix seconds; 0: as what is there, or else of today
 	rounds int
@@ -60,6 +61,7 @@ func parseOptions(args []string, output io.Writer) (*options, error) {
 	stores := set.String("stores", "postgres,sqlite", "`stores` to measure, with commas")
 	set.IntVar(&o.count, "count", 10_000_000, "`events`")
 	set.IntVar(&o.small, "small", 10_000, "`events` of the small database that counts are compared with")
+	set.IntVar(&o.users, "users", 200_000, "`number` of users, of whom few are busy")
 	set.Uint64Var(&o.seed, "seed", 1, "`number` that all events follow from")
 	end := set.String("end", "", "`time` of the last event, like 2026-11-23T00:00:00Z (default: that of what is in -data, or some two hours ago)")
 	set.IntVar(&o.rounds, "rounds", 5, "`number` of rounds; in each all that is compared takes turns, and the medians are reported")
@@ -79,6 +81,7 @@ func parseOptions(args []string, output io.Writer) (*options, error) {
 	if o.quick {
 		change(given, "count", &o.count, 50_000)
 		change(given, "small", &o.small, 5_000)
+		change(given, "users", &o.users, 1_000) // as many events each, so that some go all the way of a funnel
 		change(given, "rounds", &o.rounds, 2)
 		change(given, "count-asks", &o.countAsks, 10)
 		change(given, "question-asks", &o.questionAsks, 1)
@@ -111,7 +114,7 @@ func (o *options) validate(stores, end string, rest []string) error {
 		o.stores = append(o.stores, store)
 	}
 	for name, n := range map[string]int{
-		"count": o.count, "small": o.small, "rounds": o.rounds, "count-asks": o.countAsks, "question-asks": o.questionAsks,
+		"count": o.count, "small": o.small, "users": o.users, "rounds": o.rounds, "count-asks": o.countAsks, "question-asks": o.questionAsks,
 	} {
 		if n < 1 {
 			return fmt.Errorf("-%s must be at least 1, not %d", name, n)

@@ -321,7 +321,7 @@ func TestADirectoryIsUsedAgainForTheSameEvents(t *testing.T) {
 	if err := second.close(); err != nil {
 		t.Fatal(err)
 	}
-	for _, o := range []options{{seed: 2, count: 10, small: 2}, {seed: 1, count: 11, small: 2}, {seed: 1, count: 10, small: 3}, {seed: 1, count: 10, small: 2, end: 5}} {
+	for _, o := range []options{{seed: 2, count: 10, small: 2}, {seed: 1, count: 11, small: 2}, {seed: 1, count: 10, small: 3}, {seed: 1, count: 10, small: 2, end: 5}, {seed: 1, count: 10, small: 2, users: 7}} {
 		if _, err := open(o); err == nil {
 			t.Errorf("%+v was taken", o)
 		}

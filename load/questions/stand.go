@@ -40,6 +40,7 @@ type stamp struct {
 	Seed   uint64   `json:"seed"`
 	Count  int      `json:"count"`
 	Small  int      `json:"small"`
+	Users  int      `json:"users"`
 	End    int64    `json:"end"`
 	Loaded []string `json:"loaded"` // the stores that are complete
 }
@@ -48,9 +49,9 @@ const stampFile = "questions.json"
 
 // fits says why a directory with this stamp can't be used, if it can't.
 func (s *stamp) fits(o *options) error {
-	if s.Seed != o.seed || s.Count != o.count || s.Small != o.small || o.end != 0 && s.End != o.end {
-		return fmt.Errorf("it holds %d and %d events of seed %d until %s: take another directory, or delete it",
-			s.Count, s.Small, s.Seed, time.Unix(s.End, 0).UTC().Format(time.RFC3339))
+	if s.Seed != o.seed || s.Count != o.count || s.Small != o.small || s.Users != o.users || o.end != 0 && s.End != o.end {
+		return fmt.Errorf("it holds %d and %d events of %d users and seed %d until %s: take another directory, or delete it",
+			s.Count, s.Small, s.Users, s.Seed, time.Unix(s.End, 0).UTC().Format(time.RFC3339))
 	}
 	return nil
 }
@@ -86,7 +87,7 @@ func openStand(ctx context.Context, o *options, root string) (*stand, error) {
 // openDir makes the directory for the databases, or reads the stamp of the one that is there.
 func (s *stand) openDir() error {
 	o := s.options
-	s.stamp = stamp{Seed: o.seed, Count: o.count, Small: o.small, End: o.end}
+	s.stamp = stamp{Seed: o.seed, Count: o.count, Small: o.small, Users: o.users, End: o.end}
 	if o.end == 0 {
 		// So long ago that all of it can be folded.
 		s.stamp.End = time.Now().Truncate(time.Hour).Add(-time.Hour).Unix()
