@@ -20,8 +20,8 @@ type explanation struct {
 }
 
 // explain runs something while PostgreSQL logs the plan of every statement, with what it really
-// did. It is measured before and not meanwhile: that takes its own time. Without a plan it fails
-// when one is needed.
+// did. It is measured before and not meanwhile: that takes its own time. Where a plan is needed, it
+// runs until there is one.
 func (x *experiment) explain(ctx context.Context, in *open, title string, needed bool, run func(context.Context) error) (err error) {
 	from, err := os.Stat(in.postgres.Log())
 	if err != nil {
@@ -32,21 +32,17 @@ func (x *experiment) explain(ctx context.Context, in *open, title string, needed
 	}
 	defer func() { err = errors.Join(err, in.explaining(ctx, false)) }()
 	var plans []string
-	// Sessions are told one after the other: one may hear of it when it has the answer.
-	for range 3 {
+	// Sessions are told one after the other: one may hear of it only when it has the answer.
+	err = await(ctx, startTimeout, func() (bool, error) {
 		if err := run(ctx); err != nil {
-			return err
+			return false, err
 		}
 		log, err := readFrom(in.postgres.Log(), from.Size())
-		if err != nil {
-			return fmt.Errorf("PostgreSQL's log: %w", err)
-		}
-		if plans = append(plansIn(log, large), plansIn(log, small)...); len(plans) > 0 {
-			break
-		}
-	}
-	if len(plans) == 0 && needed {
-		return fmt.Errorf("PostgreSQL logged no plan for %s", title)
+		plans = append(plansIn(log, large), plansIn(log, small)...)
+		return len(plans) > 0 || !needed, err
+	})
+	if err != nil {
+		return fmt.Errorf("PostgreSQL's plan for %s: %w", title, err)
 	}
 	x.plans = append(x.plans, explanation{title, plans})
 	return nil

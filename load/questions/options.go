@@ -81,7 +81,7 @@ func parseOptions(args []string, output io.Writer) (*options, error) {
 	if o.quick {
 		change(given, "count", &o.count, 50_000)
 		change(given, "small", &o.small, 5_000)
-		change(given, "users", &o.users, 1_000) // as many events each, so that some go all the way of a funnel
+		change(given, "users", &o.users, 50) // so busy that some go all the way of a funnel
 		change(given, "rounds", &o.rounds, 2)
 		change(given, "count-asks", &o.countAsks, 10)
 		change(given, "question-asks", &o.questionAsks, 1)
