@@ -150,7 +150,7 @@ func (d *deployment) exportWithPeaks(ctx context.Context) (first, second float64
 
 // forgetPeak sets VmHWM to the memory that a process has now, as proc(5) says.
 func forgetPeak(pid int) error {
-	if err := os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", pid), []byte("5"), 0); err != nil {
+	if err := os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", pid), []byte("5"), 0); err != nil { //nolint:gosec // of a process that we started
 		return fmt.Errorf("resetting the peak of memory: %w", err)
 	}
 	return nil
