@@ -74,7 +74,7 @@ func (in *instance) audit(ctx context.Context) (*generator.Findings, error) {
 		}
 	case modeEmbedded:
 		if counted, err = in.countedByStats(ctx); err == nil {
-			err = in.process.stop()
+			err = in.process.Stop()
 		}
 		if err == nil {
 			err = readSQLite(ctx, filepath.Join(in.dir, "data", "analytics.db"), a)

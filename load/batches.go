@@ -39,7 +39,7 @@ func (x *experiment) sendBatches(ctx context.Context, in *instance, round int) e
 	}
 	p := x.phase(in.name(), round, &result, cost, in)
 	x.document.Batches = append(x.document.Batches, p)
-	x.progress.finish("batches, round %d, %s: %s", round, in.name(), summary(&p))
+	x.progress.Finish("batches, round %d, %s: %s", round, in.name(), summary(&p))
 	if result.Stored == 0 {
 		return errors.New("no batch at all was accepted")
 	}
@@ -66,7 +66,7 @@ func probeBatches(ctx context.Context, address string) (status int, err error) {
 // queues and Redis. It runs in this program.
 func (x *experiment) pgxAlone(ctx context.Context, round int) (err error) {
 	what := fmt.Sprintf("batches, round %d, %s", round, report.PgxAlone)
-	x.progress.begin(what)
+	x.progress.Begin(what)
 	number, source, ledger, err := x.stand.newRun()
 	if err != nil {
 		return err
@@ -107,7 +107,7 @@ func (x *experiment) pgxAlone(ctx context.Context, round int) (err error) {
 	}
 	findings := a.Finish(counted)
 	x.note(report.PgxAlone, report.PartBatches, round, &findings)
-	x.progress.finish("%s: %s", what, summary(&p))
+	x.progress.Finish("%s: %s", what, summary(&p))
 	return nil
 }
 

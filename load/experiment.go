@@ -7,6 +7,7 @@ import (
 	"runtime"
 
 	"highload.example/analytics/load/internal/generator"
+	"highload.example/analytics/load/internal/progress"
 	"highload.example/analytics/load/internal/report"
 )
 
@@ -15,7 +16,7 @@ type experiment struct {
 	options  *options
 	stand    *stand
 	document *report.Document
-	progress *progress
+	progress *progress.Progress
 	defects  []error // events lost, doubled, altered or never sent
 	failures []error // subjects that couldn't be measured
 }
@@ -104,7 +105,7 @@ var errNotThere = errors.New("not there")
 // A failure of another build doesn't end the experiment: it is reported.
 func (x *experiment) turn(ctx context.Context, s subject, part string, round int, measure func(context.Context, *instance, int) error) (err error) {
 	what := fmt.Sprintf("%s, round %d, %s", part, round, s.name())
-	x.progress.begin(what)
+	x.progress.Begin(what)
 	in, err := x.stand.start(ctx, s)
 	if err == nil {
 		err = measure(ctx, in, round)
@@ -122,12 +123,12 @@ func (x *experiment) turn(ctx context.Context, s subject, part string, round int
 		return ctx.Err()
 	case errors.Is(err, errNotThere):
 		x.notThere(s, part, err.Error())
-		x.progress.finish("%s: %v", what, err)
+		x.progress.Finish("%s: %v", what, err)
 		return nil
 	case s.label != "":
 		x.notThere(s, part, "it failed: "+firstLine(err))
 		x.failures = append(x.failures, fmt.Errorf("%s: %w", what, err))
-		x.progress.finish("%s: FAILED: %v", what, err)
+		x.progress.Finish("%s: FAILED: %v", what, err)
 		return nil
 	}
 	return fmt.Errorf("%s: %w", what, err)
@@ -171,7 +172,7 @@ func (x *experiment) note(subject, part string, round int, findings *generator.F
 		defect = fmt.Errorf("%s, round %d, %s: of %d events accepted and %d rows stored: %w",
 			part, round, subject, findings.Accepted, findings.StoredRows, defect)
 		x.defects = append(x.defects, defect)
-		x.progress.note("WRONG: %v", defect)
+		x.progress.Note("WRONG: %v", defect)
 	}
 }
 

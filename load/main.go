@@ -13,14 +13,14 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"runtime"
-	"strings"
 	"syscall"
 	"time"
 
+	"highload.example/analytics/load/internal/checkout"
+	"highload.example/analytics/load/internal/progress"
 	"highload.example/analytics/load/internal/report"
 )
 
@@ -71,7 +71,7 @@ func measure(ctx context.Context, o *options, output io.Writer) (err error) {
 	if runtime.GOOS != "linux" {
 		return errors.New("this needs Linux: CPU time and memory are read from /proc; elsewhere, run it in a container or a virtual machine")
 	}
-	root, err := findRoot()
+	root, err := checkout.Root()
 	if err != nil {
 		return err
 	}
@@ -80,29 +80,31 @@ func measure(ctx context.Context, o *options, output io.Writer) (err error) {
 	runtime.GOMAXPROCS(runtime.NumCPU() + 1)
 
 	x := &experiment{options: o}
-	x.progress = newProgress(output, x.steps())
-	defer x.progress.end()
+	x.progress = progress.New(output, x.steps())
+	defer x.progress.End()
 	started := time.Now()
-	x.progress.note("building and starting what is needed")
+	x.progress.Note("building and starting what is needed")
 	x.stand, err = openStand(ctx, o, root)
 	defer func() { err = errors.Join(err, x.stand.close()) }()
 	if err != nil {
 		return err
 	}
+	machine := report.DescribeMachine(x.stand.dir)
+	machine.Postgres, machine.Redis = x.stand.postgres.Version(), x.stand.redis.Version()
 	x.document = &report.Document{
 		Meaningful: !o.quick, Command: o.command, Started: started.UTC().Truncate(time.Second),
-		Machine: describeMachine(x.stand), Settings: describeSettings(o),
+		Machine: machine, Settings: describeSettings(o),
 	}
 	for _, b := range o.compare {
 		x.document.Builds = append(x.document.Builds, b.label)
 	}
-	x.document.Commit, x.document.Dirty = revision(ctx, root)
+	x.document.Commit, x.document.Dirty = checkout.Revision(ctx, root)
 	if err := x.run(ctx); err != nil {
 		return err
 	}
 	x.document.Seconds = time.Since(started).Seconds()
 	x.document.Judge()
-	x.progress.end()
+	x.progress.End()
 	if err := x.write(root, output); err != nil {
 		return err
 	}
@@ -138,39 +140,4 @@ func (x *experiment) write(root string, output io.Writer) error {
 	}
 	fmt.Fprintln(output)
 	return nil
-}
-
-// findRoot finds the repository from the working directory: the directory that
-// holds both the product and this program.
-func findRoot() (string, error) {
-	dir, err := os.Getwd()
-	if err != nil {
-		return "", fmt.Errorf("finding the repository: %w", err)
-	}
-	for at := dir; ; at = filepath.Dir(at) {
-		_, loadErr := os.Stat(filepath.Join(at, "load", "go.mod"))
-		_, productErr := os.Stat(filepath.Join(at, "cmd", "analytics"))
-		if loadErr == nil && productErr == nil {
-			return at, nil
-		}
-		if at == filepath.Dir(at) {
-			return "", fmt.Errorf("the repository isn't around %s: run this in its directory load", dir)
-		}
-	}
-}
-
-// revision returns the commit that is checked out, and whether files differ from
-// it. Outside a Git repository there is none.
-func revision(ctx context.Context, root string) (commit string, dirty bool) {
-	git := func(args ...string) (string, error) {
-		out, err := exec.CommandContext(ctx, "git", append([]string{"-C", root}, args...)...).Output() //nolint:gosec // no input of others
-		return strings.TrimSpace(string(out)), err
-	}
-	commit, err := git("rev-parse", "HEAD")
-	if err != nil {
-		return "", false
-	}
-	// What this program writes itself doesn't change what it measures.
-	changes, err := git("status", "--porcelain", "--", ".", ":!docs/benchmarks", ":!docs/benchmarks.md")
-	return commit, err != nil || changes != ""
 }

@@ -19,7 +19,9 @@ import (
 
 	"go.uber.org/goleak"
 
+	"highload.example/analytics/load/internal/checkout"
 	"highload.example/analytics/load/internal/generator"
+	"highload.example/analytics/load/internal/process"
 )
 
 // asProgram makes the test binary be the program, because the bare server is
@@ -127,11 +129,11 @@ func TestTheProcessTableIsRead(t *testing.T) {
 		t.Error(err)
 	}
 	for _, field := range []string{"VmRSS", "VmHWM"} {
-		if n, err := memory(os.Getpid(), field); err != nil || n < 1<<20 {
+		if n, err := process.Memory(os.Getpid(), field); err != nil || n < 1<<20 {
 			t.Errorf("%s: %d, %v", field, n, err)
 		}
 	}
-	if _, err := memory(os.Getpid(), "VmNonsense"); err == nil {
+	if _, err := process.Memory(os.Getpid(), "VmNonsense"); err == nil {
 		t.Error("a field that isn't there has a value")
 	}
 }
@@ -143,11 +145,11 @@ func TestTheBareServer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := startProcess("server", t.TempDir(), []string{asProgram + "=1"}, os.Args[0], bareCommand, address)
+	p, err := process.Start("server", t.TempDir(), []string{asProgram + "=1"}, os.Args[0], bareCommand, address)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = p.stop() })
+	t.Cleanup(func() { _ = p.Stop() })
 	in := &instance{subject: subject{mode: modeBare}, address: address, process: p, ledger: &generator.Ledger{}}
 	if in.source, err = generator.NewSource(generator.Config{Users: 10, Spread: time.Hour, Base: time.Now()}); err != nil {
 		t.Fatal(err)
@@ -162,20 +164,20 @@ func TestTheBareServer(t *testing.T) {
 	if findings, err := in.audit(t.Context()); findings != nil || err != nil {
 		t.Errorf("it stores nothing, and is audited: %v, %v", findings, err)
 	}
-	if err := p.stop(); err != nil {
+	if err := p.Stop(); err != nil {
 		t.Error(err)
 	}
-	if !errors.Is(syscall.Kill(p.pid(), 0), syscall.ESRCH) {
-		t.Errorf("process %d is left", p.pid())
+	if !errors.Is(syscall.Kill(p.PID(), 0), syscall.ESRCH) {
+		t.Errorf("process %d is left", p.PID())
 	}
-	if err := p.hasEnded(); err == nil {
+	if err := p.HasEnded(); err == nil {
 		t.Error("it ended, and nobody noticed")
 	}
 }
 
 func TestAServerThatDoesntStartIsExplained(t *testing.T) {
 	t.Parallel()
-	p, err := startProcess("a shell", t.TempDir(), nil, "/bin/sh", "-c", "echo the reason >&2; exit 3")
+	p, err := process.Start("a shell", t.TempDir(), nil, "/bin/sh", "-c", "echo the reason >&2; exit 3")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -184,7 +186,7 @@ func TestAServerThatDoesntStartIsExplained(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "the reason") {
 		t.Errorf("%v", err)
 	}
-	if _, err := startProcess("server", t.TempDir(), nil, filepath.Join(t.TempDir(), "nothing")); err == nil {
+	if _, err := process.Start("server", t.TempDir(), nil, filepath.Join(t.TempDir(), "nothing")); err == nil {
 		t.Error("a program that isn't there starts")
 	}
 }
@@ -204,7 +206,7 @@ func TestEmptyBatchesTellWhetherThereAreBatches(t *testing.T) {
 
 func TestTheRootIsFound(t *testing.T) {
 	t.Parallel()
-	root, err := findRoot()
+	root, err := checkout.Root()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"highload.example/analytics/load/internal/report"
 )
 
 // The parts that -only chooses from.
@@ -224,4 +226,15 @@ func commandLine(set *flag.FlagSet, compare []build) string {
 		words = append(words, "-compare="+b.label+"="+filepath.Base(b.binary))
 	}
 	return strings.Join(words, " ")
+}
+
+func describeSettings(o *options) report.Settings {
+	seconds := time.Duration.Seconds
+	return report.Settings{
+		Parts: o.parts, Rounds: o.rounds, Connections: o.connections, Duration: seconds(o.duration), WarmUp: seconds(o.warmUp),
+		Fractions: o.fractions, RateDuration: seconds(o.rateDuration), RateWarmUp: seconds(o.rateWarmUp),
+		Batch: o.batch, BatchConnections: o.batchConnections, Writers: o.writers,
+		OverloadConnections: o.overloadConnections, OverloadDuration: seconds(o.overloadDuration),
+		Users: o.users, Spread: seconds(o.spread), Seed: o.seed, RateLimit: unlimited, Postgres: durable, GivenBinary: o.binary != "",
+	}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"highload.example/analytics/load/internal/generator"
+	"highload.example/analytics/load/internal/process"
 	"highload.example/analytics/load/internal/report"
 )
 
@@ -27,7 +28,7 @@ const (
 // and looks at its memory, at its answers, and at how soon it is back.
 func (x *experiment) overload(ctx context.Context, in *instance, _ int) error {
 	saturation := report.MedianThroughput(x.document.Saturation, in.name())
-	before, err := memory(in.process.pid(), "VmRSS")
+	before, err := process.Memory(in.process.PID(), "VmRSS")
 	if err != nil {
 		return err
 	}
@@ -73,12 +74,12 @@ func (x *experiment) overload(ctx context.Context, in *instance, _ int) error {
 	}
 
 	// 2. Meanwhile, its memory.
-	samples, stopSampling := sampleMemory(in.process.pid())
+	samples, stopSampling := sampleMemory(in.process.PID())
 	result, err := l.Do(ctx)
 	waiting.Wait()
 	stopSampling()
 	err = errors.Join(err, x.stand.postgres.Unfreeze()) // also when the load ended before its time
-	if ended := in.process.hasEnded(); ended != nil {
+	if ended := in.process.HasEnded(); ended != nil {
 		return ended
 	}
 	if err != nil {
@@ -87,7 +88,7 @@ func (x *experiment) overload(ctx context.Context, in *instance, _ int) error {
 	if recoveryErr != nil {
 		return fmt.Errorf("no event was accepted within %s after the database went on: %w", recoveryTimeout, recoveryErr)
 	}
-	peak, err := memory(in.process.pid(), "VmHWM")
+	peak, err := process.Memory(in.process.PID(), "VmHWM")
 	if err != nil {
 		return err
 	}
@@ -100,7 +101,7 @@ func (x *experiment) overload(ctx context.Context, in *instance, _ int) error {
 		ServerCPU:       m.spent().server.Seconds(), GeneratorCPU: m.spent().generator.Seconds(),
 	}
 	x.document.Overload = append(x.document.Overload, o)
-	x.progress.finish("overload, %s: %.0f requests/s, RSS %.0f MiB at most, refusals p50 %.1f ms, p99 %.1f ms, first 202 after %.2f s, %v",
+	x.progress.Finish("overload, %s: %.0f requests/s, RSS %.0f MiB at most, refusals p50 %.1f ms, p99 %.1f ms, first 202 after %.2f s, %v",
 		in.name(), o.Offered, max(o.RSSPeak, slices.Max(append(o.RSSSamples, 0))), o.Refusals.P50, o.Refusals.P99, o.RecoverySeconds, o.Statuses)
 	return nil
 }
@@ -138,7 +139,7 @@ func sampleMemory(pid int) (samples *[]float64, stop func()) {
 				return
 			case <-ticker.C:
 			}
-			rss, err := memory(pid, "VmRSS")
+			rss, err := process.Memory(pid, "VmRSS")
 			if err != nil {
 				return // it ended, which others notice and say
 			}

@@ -25,7 +25,7 @@ func (x *experiment) saturate(ctx context.Context, in *instance, round int) erro
 	}
 	p := x.phase(in.name(), round, &result, cost, in)
 	x.document.Saturation = append(x.document.Saturation, p)
-	x.progress.finish("saturation, round %d, %s: %s", round, in.name(), summary(&p))
+	x.progress.Finish("saturation, round %d, %s: %s", round, in.name(), summary(&p))
 	if result.Stored == 0 {
 		return errors.New("no event at all was accepted")
 	}
@@ -58,7 +58,7 @@ func (x *experiment) rates(ctx context.Context, in *instance, round int) error {
 	}
 	for _, fraction := range x.options.fractions {
 		offered := saturation * fraction
-		x.progress.begin(fmt.Sprintf("rates, round %d, %s, %.0f/s", round, in.name(), offered))
+		x.progress.Begin(fmt.Sprintf("rates, round %d, %s, %.0f/s", round, in.name(), offered))
 		result, cost, err := in.run(ctx, &generator.Load{
 			Connections: x.options.connections, Rate: offered, WarmUp: x.options.rateWarmUp, Duration: x.options.rateDuration,
 		})
@@ -68,7 +68,7 @@ func (x *experiment) rates(ctx context.Context, in *instance, round int) error {
 		p := x.phase(in.name(), round, &result, cost, in)
 		p.Fraction, p.Offered = fraction, offered
 		x.document.Rates = append(x.document.Rates, p)
-		x.progress.finish("rates, round %d, %s at %g of saturation (%.0f/s): %s", round, in.name(), fraction, offered, summary(&p))
+		x.progress.Finish("rates, round %d, %s at %g of saturation (%.0f/s): %s", round, in.name(), fraction, offered, summary(&p))
 	}
 	return nil
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"time"
@@ -15,6 +14,7 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"highload.example/analytics/impl/testkit"
+	"highload.example/analytics/load/internal/checkout"
 	"highload.example/analytics/load/internal/generator"
 )
 
@@ -88,11 +88,8 @@ func (s *stand) program(ctx context.Context) (string, error) {
 		return path, nil
 	}
 	path := filepath.Join(s.dir, "analytics")
-	build := exec.CommandContext(ctx, "go", "build", "-o", path, "./cmd/analytics") //nolint:gosec // our own code, to our own directory
-	build.Dir = s.root
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("building cmd/analytics: %w (or give a program with -binary)\n%s", err, out)
+	if err := checkout.Build(ctx, s.root, path, "./cmd/analytics"); err != nil {
+		return "", fmt.Errorf("%w (or give a program with -binary)", err)
 	}
 	return path, nil
 }

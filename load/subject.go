@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"highload.example/analytics/load/internal/generator"
+	"highload.example/analytics/load/internal/process"
 )
 
 // mode is how a subject keeps events.
@@ -52,7 +53,7 @@ type instance struct {
 
 	stand    *stand
 	address  string
-	process  *process
+	process  *process.Process
 	database *database // of a replica
 	dir      string
 	source   *generator.Source
@@ -95,7 +96,7 @@ func (s *stand) start(ctx context.Context, sub subject) (*instance, error) {
 	case modeEmbedded:
 		env = append(env, "DATA_DIR="+filepath.Join(in.dir, "data"))
 	}
-	if in.process, err = startProcess(sub.name(), in.dir, env, program, args...); err != nil {
+	if in.process, err = process.Start(sub.name(), in.dir, env, program, args...); err != nil {
 		return in, err
 	}
 	if err := in.awaitReady(ctx); err != nil {
@@ -121,12 +122,12 @@ func (in *instance) awaitReady(ctx context.Context) error {
 		if err == nil && (status == http.StatusOK || status == http.StatusAccepted) {
 			return nil
 		}
-		if err := in.process.hasEnded(); err != nil {
+		if err := in.process.HasEnded(); err != nil {
 			return err
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("it isn't ready (status %d, %w)\n%s", status, errors.Join(err, ctx.Err()), in.process.lastWords())
+			return fmt.Errorf("it isn't ready (status %d, %w)\n%s", status, errors.Join(err, ctx.Err()), in.process.LastWords())
 		case <-ticker.C:
 		}
 	}
@@ -134,7 +135,7 @@ func (in *instance) awaitReady(ctx context.Context) error {
 
 // meter returns a meter for the turn.
 func (in *instance) meter() (*meter, error) {
-	m := &meter{server: in.process.pid()}
+	m := &meter{server: in.process.PID()}
 	if in.mode != modeReplica {
 		return m, nil
 	}
@@ -153,7 +154,7 @@ func (in *instance) run(ctx context.Context, l *generator.Load) (generator.Resul
 	l.Address, l.Source, l.Ledger = in.address, in.source, in.ledger
 	l.OnMeasure, l.OnEnd = m.begin, m.end
 	result, err := l.Prepare().Do(ctx)
-	if ended := in.process.hasEnded(); ended != nil {
+	if ended := in.process.HasEnded(); ended != nil {
 		return result, spending{}, ended
 	}
 	return result, m.spent(), err
@@ -165,7 +166,7 @@ func (in *instance) leave(ctx context.Context) error {
 	ctx = context.WithoutCancel(ctx)
 	var errs []error
 	if in.process != nil {
-		errs = append(errs, in.process.stop())
+		errs = append(errs, in.process.Stop())
 	}
 	if in.database != nil {
 		errs = append(errs, in.stand.dropDatabase(ctx, in.database))

@@ -97,7 +97,46 @@ func newPostgres(settings ...string) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making a directory: %w", err)
 	}
-	s := &Server{dir: dir, version: version, kind: kind{
+	s := &Server{dir: dir, version: version, kind: postgresKind(bin, as, settings)}
+	if err := s.initialize(bin, as); err != nil {
+		return nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	if err := s.launch(); err != nil {
+		return nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	s.url = postgresURL(s.port)
+	return s, nil
+}
+
+// keptPostgres starts a server in a directory that outlives it, and us.
+func keptPostgres(dir string, settings ...string) (*Server, error) {
+	bin, version, err := findPostgres()
+	if err != nil {
+		return nil, err
+	}
+	as, err := postgresAccount()
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("making a directory: %w", err)
+	}
+	s := &Server{dir: dir, kept: true, version: version, kind: postgresKind(bin, as, settings)}
+	if _, err := os.Stat(filepath.Join(dir, "data", "PG_VERSION")); errors.Is(err, fs.ErrNotExist) {
+		if err := s.initialize(bin, as); err != nil {
+			return nil, err
+		}
+	}
+	if err := s.launch(); err != nil {
+		return nil, err
+	}
+	s.url = postgresURL(s.port)
+	return s, nil
+}
+
+// postgresKind says how a server is started, with settings over the kit's own.
+func postgresKind(bin string, as *account, settings []string) kind {
+	return kind{
 		name: "PostgreSQL", stopSignal: "QUIT", as: as,
 		command: func(dir string, port int) []string {
 			command := []string{
@@ -112,15 +151,7 @@ func newPostgres(settings ...string) (*Server, error) {
 			return command
 		},
 		ready: postmasterReady,
-	}}
-	if err := s.initialize(bin, as); err != nil {
-		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
-	if err := s.launch(); err != nil {
-		return nil, errors.Join(err, os.RemoveAll(dir))
-	}
-	s.url = postgresURL(s.port)
-	return s, nil
 }
 
 // initialize makes the data directory. Like a server, initdb is supervised: if we
@@ -132,7 +163,7 @@ func (s *Server) initialize(bin string, as *account) error {
 		}
 	}
 	data := filepath.Join(s.dir, "data")
-	initdb, err := supervise(s.dir, "TERM", s.log(), as, filepath.Join(bin, "initdb"), "-D", data,
+	initdb, err := supervise(s.dir, s.kept, "TERM", s.log(), as, filepath.Join(bin, "initdb"), "-D", data,
 		"-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync", "--no-instructions")
 	if err != nil {
 		return err

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -158,6 +159,45 @@ func TestManyMayWantTheTemplateAtOnce(t *testing.T) {
 		conn := open(t, withDatabase(server.url, fmt.Sprintf("copy_%d", i)))
 		if tables := ask[string](t, conn, listTables); !slices.Contains(tables, "events") {
 			t.Errorf("copy %d has only %v", i, tables)
+		}
+	}
+}
+
+// A program that loads much wants it again, and must not lose it by being killed: then
+// nobody says to the supervisor that the files stay.
+func TestWhatIsKeptOutlivesItsServer(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "kept")
+	openToPostgres(t, filepath.Dir(dir))
+	first, err := LaunchPostgresIn(dir, "fsync=on")
+	if err != nil {
+		cannotStart(t, err)
+	}
+	if err := execute(first.URL(), "CREATE TABLE kept (answer integer)"); err != nil {
+		t.Fatal(err)
+	}
+	first.end(false)
+	second, err := LaunchPostgresIn(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(second.Remove)
+	if err := execute(second.URL(), "DROP TABLE kept"); err != nil {
+		t.Errorf("what was made before: %v", err)
+	}
+	second.Remove()
+	if _, err := os.Stat(filepath.Join(dir, "data", "PG_VERSION")); err != nil {
+		t.Errorf("the files are gone: %v", err)
+	}
+}
+
+// openToPostgres lets other accounts through the directories above a test's own, as
+// root's server isn't root's.
+func openToPostgres(t *testing.T, dir string) {
+	t.Helper()
+	for ; strings.HasPrefix(dir, os.TempDir()+string(filepath.Separator)); dir = filepath.Dir(dir) {
+		if err := os.Chmod(dir, 0o755); err != nil {
+			t.Fatal(err)
 		}
 	}
 }

@@ -8,6 +8,12 @@ import "syscall"
 // Remove; if it can't, because it was killed, the server ends all the same.
 func LaunchPostgres(settings ...string) (*Server, error) { return newPostgres(settings...) }
 
+// LaunchPostgresIn is LaunchPostgres with the files in a directory, which is made if
+// it is missing. They stay when the server ends, for the next one there.
+func LaunchPostgresIn(dir string, settings ...string) (*Server, error) {
+	return keptPostgres(dir, settings...)
+}
+
 // LaunchRedis starts a server for a program that is no test, with more arguments
 // for redis-server if need be. The caller calls Remove, as for LaunchPostgres.
 func LaunchRedis(args ...string) (*Server, error) {
@@ -19,11 +25,15 @@ func LaunchRedis(args ...string) (*Server, error) {
 	return s, nil
 }
 
-// Remove ends the server, even when it is frozen, and deletes its files.
+// Remove ends the server, even when it is frozen, and deletes its files, unless they were
+// to stay.
 func (s *Server) Remove() { s.remove() }
 
 // Version returns the version that the server's program says it has.
 func (s *Server) Version() string { return s.version }
+
+// Log returns the file that takes what the server prints.
+func (s *Server) Log() string { return s.log() }
 
 // PID returns the pid of the server's first process. The error says that the
 // server isn't running.

@@ -17,6 +17,7 @@ type Server struct {
 	t       testing.TB // nil for shared ones
 	kind    kind
 	dir     string
+	kept    bool // the files in dir outlive the server, and us
 	port    int
 	url     string
 	version string
@@ -66,7 +67,7 @@ func (s *Server) start() error {
 	if s.child != nil {
 		return fmt.Errorf("%s is running already", s.kind.name)
 	}
-	c, err := supervise(s.dir, s.kind.stopSignal, s.log(), s.kind.as, s.kind.command(s.dir, s.port)...)
+	c, err := supervise(s.dir, s.kept, s.kind.stopSignal, s.log(), s.kind.as, s.kind.command(s.dir, s.port)...)
 	if err != nil {
 		return err
 	}
@@ -98,10 +99,12 @@ func (s *Server) end(keep bool) {
 	s.child = nil
 }
 
-// remove ends the server and deletes what it left.
+// remove ends the server and deletes what it left, unless that is to be kept.
 func (s *Server) remove() {
-	s.end(false)
-	_ = os.RemoveAll(s.dir) // the supervisor did, unless it was stopped
+	s.end(s.kept)
+	if !s.kept {
+		_ = os.RemoveAll(s.dir) // the supervisor did, unless it was stopped
+	}
 }
 
 // Stop ends the server in order but at once: PostgreSQL by an immediate

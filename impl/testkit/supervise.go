@@ -19,7 +19,7 @@ import (
 //	$1 the directory, $2 the signal that stops the server, then the server
 //
 // Descriptor 3 carries the server's pid to us. A line on standard input says to
-// keep the directory.
+// keep the directory; one that is to outlive us, too, isn't named at all.
 //
 // A server that a test froze is woken before it is stopped, and so are its
 // children, which would otherwise stay frozen for ever. The children are looked
@@ -54,7 +54,7 @@ kill -s "$signal" "$pid" 2>/dev/null
 watchdog=$!
 wait "$pid" 2>/dev/null
 kill "$watchdog" 2>/dev/null
-[ -n "$keep" ] || rm -rf "$dir"
+[ -n "$keep" ] || [ -z "$dir" ] || rm -rf "$dir"
 `
 
 // child is a server under its supervisor.
@@ -67,8 +67,8 @@ type child struct {
 // account is who a server runs as; nil means us.
 type account struct{ uid, gid uint32 }
 
-// supervise starts a server whose output goes to logFile.
-func supervise(dir, stopSignal, logFile string, as *account, command ...string) (*child, error) {
+// supervise starts a server whose output goes to logFile. What is kept is never deleted.
+func supervise(dir string, kept bool, stopSignal, logFile string, as *account, command ...string) (*child, error) {
 	output, err := os.OpenFile(logFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("opening the server's log: %w", err)
@@ -81,7 +81,11 @@ func supervise(dir, stopSignal, logFile string, as *account, command ...string) 
 	defer pids.Close()
 	defer pidWriter.Close()
 
-	shell := exec.Command("/bin/sh", append([]string{"-c", supervisor, "supervisor", dir, stopSignal}, command...)...)
+	doomed := dir
+	if kept {
+		doomed = ""
+	}
+	shell := exec.Command("/bin/sh", append([]string{"-c", supervisor, "supervisor", doomed, stopSignal}, command...)...)
 	shell.Dir = dir
 	shell.Stdout, shell.Stderr = output, output
 	shell.ExtraFiles = []*os.File{pidWriter}

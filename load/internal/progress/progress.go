@@ -1,4 +1,5 @@
-package main
+// Package progress tells the person at the terminal what goes on.
+package progress
 
 import (
 	"fmt"
@@ -10,9 +11,9 @@ import (
 	"golang.org/x/term"
 )
 
-// progress tells the person at the terminal what goes on: with a bar there, in
+// Progress is how far a run is: it tells with a bar there, in
 // plain lines elsewhere.
-type progress struct {
+type Progress struct {
 	output  io.Writer
 	bar     *progressbar.ProgressBar // nil: lines alone
 	steps   int
@@ -20,8 +21,9 @@ type progress struct {
 	started time.Time
 }
 
-func newProgress(output io.Writer, steps int) *progress {
-	p := &progress{output: output, steps: steps, started: time.Now()}
+// New begins a run of so many steps.
+func New(output io.Writer, steps int) *Progress {
+	p := &Progress{output: output, steps: steps, started: time.Now()}
 	if file, ok := output.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
 		p.bar = progressbar.NewOptions(steps,
 			progressbar.OptionSetWriter(output), progressbar.OptionSetWidth(30), progressbar.OptionShowCount(),
@@ -30,15 +32,15 @@ func newProgress(output io.Writer, steps int) *progress {
 	return p
 }
 
-// begin says what is being done now.
-func (p *progress) begin(what string) {
+// Begin says what is being done now.
+func (p *Progress) Begin(what string) {
 	if p.bar != nil {
 		p.bar.Describe(what)
 	}
 }
 
-// note prints a line.
-func (p *progress) note(format string, args ...any) {
+// Note prints a line.
+func (p *Progress) Note(format string, args ...any) {
 	if p.bar != nil {
 		_ = p.bar.Clear() // to a terminal of the user's: nobody to tell
 	}
@@ -49,19 +51,19 @@ func (p *progress) note(format string, args ...any) {
 	}
 }
 
-// finish counts a step and prints what came of it.
-func (p *progress) finish(format string, args ...any) {
+// Finish counts a step and prints what came of it.
+func (p *Progress) Finish(format string, args ...any) {
 	p.done++
 	if p.bar != nil {
 		_ = p.bar.Set(min(p.done, p.steps))
-		p.note("%s", fmt.Sprintf(format, args...))
+		p.Note("%s", fmt.Sprintf(format, args...))
 		return
 	}
-	p.note("[%d/%d] %s", p.done, p.steps, fmt.Sprintf(format, args...))
+	p.Note("[%d/%d] %s", p.done, p.steps, fmt.Sprintf(format, args...))
 }
 
-// end takes the bar away.
-func (p *progress) end() {
+// End takes the bar away.
+func (p *Progress) End() {
 	if p.bar != nil {
 		_ = p.bar.Clear()
 	}

@@ -1,4 +1,5 @@
-package main
+// Package process runs the servers that are measured, and reads what the system says of them.
+package process
 
 import (
 	"bytes"
@@ -12,8 +13,8 @@ import (
 	"time"
 )
 
-// process is a server that this program started. It is ended by its own pid.
-type process struct {
+// Process is a server that this program started. It is ended by its own pid.
+type Process struct {
 	name  string
 	cmd   *exec.Cmd
 	log   string
@@ -21,10 +22,10 @@ type process struct {
 	err   error // valid once ended is closed
 }
 
-// startProcess starts a program with an environment of its own, so that no setting
+// Start starts a program with an environment of its own, so that no setting
 // of the person at the keyboard reaches it. Its output goes to a file in dir.
-func startProcess(name, dir string, env []string, program string, args ...string) (*process, error) {
-	p := &process{name: name, log: filepath.Join(dir, "server.log"), ended: make(chan struct{})}
+func Start(name, dir string, env []string, program string, args ...string) (*Process, error) {
+	p := &Process{name: name, log: filepath.Join(dir, "server.log"), ended: make(chan struct{})}
 	output, err := os.OpenFile(p.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("opening the log of %s: %w", name, err)
@@ -45,13 +46,14 @@ func startProcess(name, dir string, env []string, program string, args ...string
 	return p, nil
 }
 
-func (p *process) pid() int { return p.cmd.Process.Pid }
+// PID returns its pid.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
 
-// hasEnded returns an error with the end of its log when it doesn't run any more.
-func (p *process) hasEnded() error {
+// HasEnded returns an error with the end of its log when it doesn't run any more.
+func (p *Process) HasEnded() error {
 	select {
 	case <-p.ended:
-		return fmt.Errorf("%s ended by itself (%v), and last said:\n%s", p.name, p.cmd.ProcessState, p.lastWords())
+		return fmt.Errorf("%s ended by itself (%v), and last said:\n%s", p.name, p.cmd.ProcessState, p.LastWords())
 	default:
 		return nil
 	}
@@ -60,7 +62,8 @@ func (p *process) hasEnded() error {
 // logTail is how much of a log is shown.
 const logTail = 2000
 
-func (p *process) lastWords() []byte {
+// LastWords returns the end of its log.
+func (p *Process) LastWords() []byte {
 	text, err := os.ReadFile(p.log)
 	if err != nil {
 		return []byte(err.Error())
@@ -71,8 +74,8 @@ func (p *process) lastWords() []byte {
 // stopTimeout is longer than the product's own limits for its end.
 const stopTimeout = 30 * time.Second
 
-// stop ends it in order, by force when it doesn't go. Stopping twice is harmless.
-func (p *process) stop() error {
+// Stop ends it in order, by force when it doesn't go. Stopping twice is harmless.
+func (p *Process) Stop() error {
 	select {
 	case <-p.ended:
 		return nil
@@ -89,10 +92,10 @@ func (p *process) stop() error {
 	case <-timer.C:
 		_ = p.cmd.Process.Kill() // fails only when it has ended
 		<-p.ended
-		return fmt.Errorf("%s didn't end within %s of SIGINT and was killed\n%s", p.name, stopTimeout, p.lastWords())
+		return fmt.Errorf("%s didn't end within %s of SIGINT and was killed\n%s", p.name, stopTimeout, p.LastWords())
 	}
 	if p.err != nil {
-		return fmt.Errorf("%s ended with %w\n%s", p.name, p.err, p.lastWords())
+		return fmt.Errorf("%s ended with %w\n%s", p.name, p.err, p.LastWords())
 	}
 	return nil
 }

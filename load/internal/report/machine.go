@@ -1,4 +1,4 @@
-package main
+package report
 
 import (
 	"os"
@@ -6,17 +6,14 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
-	"time"
-
-	"highload.example/analytics/load/internal/report"
 )
 
-// describeMachine says where everything runs. What can't be found out is left
-// empty: it is no reason to measure nothing.
-func describeMachine(s *stand) report.Machine {
-	m := report.Machine{
+// DescribeMachine says where everything runs whose databases are in dir, but for their
+// versions. What can't be found out is left empty: it is no reason to measure nothing.
+func DescribeMachine(dir string) Machine {
+	m := Machine{
 		CPU: procField("/proc/cpuinfo", "model name"), CPUs: runtime.NumCPU(), Kernel: firstLineOf("/proc/sys/kernel/osrelease"),
-		FileSystem: fileSystem(s.dir), Go: runtime.Version(), Postgres: s.postgres.Version(), Redis: s.redis.Version(),
+		FileSystem: fileSystem(dir), Go: runtime.Version(),
 	}
 	kib, err := strconv.ParseInt(strings.TrimSuffix(procField("/proc/meminfo", "MemTotal"), " kB"), 10, 64)
 	if err == nil {
@@ -71,15 +68,4 @@ func fileSystem(dir string) string {
 		kind += " (memory: syncing costs nothing there; give -dir a directory on a disk)"
 	}
 	return kind
-}
-
-func describeSettings(o *options) report.Settings {
-	seconds := time.Duration.Seconds
-	return report.Settings{
-		Parts: o.parts, Rounds: o.rounds, Connections: o.connections, Duration: seconds(o.duration), WarmUp: seconds(o.warmUp),
-		Fractions: o.fractions, RateDuration: seconds(o.rateDuration), RateWarmUp: seconds(o.rateWarmUp),
-		Batch: o.batch, BatchConnections: o.batchConnections, Writers: o.writers,
-		OverloadConnections: o.overloadConnections, OverloadDuration: seconds(o.overloadDuration),
-		Users: o.users, Spread: seconds(o.spread), Seed: o.seed, RateLimit: unlimited, Postgres: durable, GivenBinary: o.binary != "",
-	}
 }
