@@ -14,6 +14,8 @@ class _HasDecimal(Exception):
 def _refuse(value: object) -> Any:
     if isinstance(value, Decimal):
         raise _HasDecimal
+    if isinstance(value, Mapping):
+        return dict(value)
     raise TypeError(f"{type(value).__name__} is nothing that JSON has")
 
 

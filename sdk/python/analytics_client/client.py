@@ -35,8 +35,9 @@ _MAX_RETRY_AFTER = 300.0
 # How long `close` waits beyond its time for the thread to put things away.
 _GRACE = 1.0
 
-# How many outcomes may wait for the callback, if the queue isn't longer.
+# How many outcomes may wait for the callback, if the queue isn't larger.
 _MAX_REPORTS = 10_000
+_MAX_REPORTS_BYTES = 16 << 20
 
 
 class Client:
@@ -97,7 +98,8 @@ class Client:
         * `queue_dir`: a folder for the queue, to survive a crash of the process (not of
           the machine: nothing is synced). One process may use it.
         * `max_queue_events`, `max_queue_bytes`: bounds of the queue, with the batch
-          under way. As much memory again may wait for `on_outcome`.
+          under way. As many outcomes again, or 10,000 and 16 MiB, may wait for
+          `on_outcome`; beyond that they are only counted.
         * `on_full`: what to do with an event when the queue is full: wait for room,
           for at most `block_timeout`, and then drop it (`block`: not for event loops);
           drop the oldest that isn't being sent (`drop_oldest`); drop it (`drop_newest`).
@@ -385,10 +387,13 @@ class Client:
         elif thread is me:
             return False
         elif thread is not None:
-            thread.join(min(max(0.0, deadline - time.monotonic()), threading.TIMEOUT_MAX))
-            if thread.is_alive():
-                self._sender.abort()
-                thread.join(_GRACE)
+            try:
+                thread.join(min(max(0.0, deadline - time.monotonic()), threading.TIMEOUT_MAX))
+                if thread.is_alive():
+                    self._sender.abort()
+                    thread.join(_GRACE)
+            except RuntimeError:  # a signal handler closes what is being started
+                return False
         self._caller.close()
         with self._lock:
             return not self._has_left_over and self._unsettled == 0
@@ -469,11 +474,11 @@ class Client:
             self._work.notify()
         elif self._waiting or self._reports:
             thread = threading.Thread(target=self._run, name="analytics-client", daemon=True)
+            self._thread = thread  # before a signal handler comes here, too
             try:
                 thread.start()
             except RuntimeError:  # too late in the exit, or too many: close does it
-                return
-            self._thread = thread
+                self._thread = None
 
     def _run(self) -> None:
         """Deliver until the client is closed and all is done, or its time is up."""
@@ -601,7 +606,7 @@ class Client:
                 self._finish(entry)
             elif (
                 len(self._reports) >= max(_MAX_REPORTS, self._max_queue_events)
-                or self._reports_bytes + len(entry.data) > self._max_queue_bytes
+                or self._reports_bytes + len(entry.data) > max(_MAX_REPORTS_BYTES, self._max_queue_bytes)
             ):
                 self._unreported += 1
                 self._finish(entry)
@@ -683,8 +688,9 @@ class Client:
             if kept:
                 self._say(logging.WARNING, "close: %d events stay in queue_dir for the next start", len(kept))
             self._left_on_disk = kept
-            self._thread = None
         self._report()
+        with self._lock:
+            self._thread = None
 
     # Forks
 
