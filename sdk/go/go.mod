@@ -1,10 +1,11 @@
 module highload.example/analytics/sdk/go
 
-go 1.26.0
+go 1.25.0
 
 require (
 	github.com/gofrs/flock v0.13.1
 	github.com/oapi-codegen/runtime v1.8.0
+	go.uber.org/goleak v1.3.0
 )
 
 require (
