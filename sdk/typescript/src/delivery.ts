@@ -161,7 +161,7 @@ export class Delivery {
     this.#ended = true;
     this.#pause?.end();
     if (left > 0) {
-      const rest = this.#queue.takeAll().concat(this.#underway?.entries ?? [], ...this.#handedOver.values());
+      const rest = (this.#underway?.entries ?? []).concat(...this.#handedOver.values(), this.#queue.takeAll());
       this.#transport.abort();
       if (this.#settings.storage === undefined) {
         this.#settle(rest.map((entry) => [entry, { status: "dropped", reason: "closed" }]));
