@@ -74,7 +74,26 @@ class Connection:
         The deadline, on the monotonic clock, is also that of reading the body. Raises
         OSError when there is no answer by then, or none that is HTTP.
         """
-        if self._http is None or not self._http.is_usable():
+        is_kept = self._http is not None and self._http.is_usable()
+        try:
+            return self._request(is_kept, method, target, headers, body, deadline)
+        except (BrokenPipeError, ConnectionResetError):
+            # The server closed the kept connection as we used it. What only asks is
+            # asked again at once; senders have their own way.
+            if not is_kept or method != "GET":
+                raise
+            return self._request(False, method, target, headers, body, deadline)
+
+    def _request(
+        self,
+        is_kept: bool,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        body: Optional[bytes],
+        deadline: float,
+    ) -> http.client.HTTPResponse:
+        if self._http is None or not is_kept:
             self.close()
             self._http = _HTTPConnection(self._origin)
         if self._aborted:

@@ -604,10 +604,9 @@ class Client:
                 bad[why] = bad.get(why, 0) + 1
             if self._on_outcome is None or is_silent:
                 self._finish(entry)
-            elif (
-                len(self._reports) >= max(_MAX_REPORTS, self._max_queue_events)
-                or self._reports_bytes + len(entry.data) > max(_MAX_REPORTS_BYTES, self._max_queue_bytes)
-            ):
+            elif len(self._reports) >= max(_MAX_REPORTS, self._max_queue_events) or self._reports_bytes + len(
+                entry.data
+            ) > max(_MAX_REPORTS_BYTES, self._max_queue_bytes):
                 self._unreported += 1
                 self._finish(entry)
             else:

@@ -64,9 +64,10 @@ class Driver:
         elif kind == "close":
             self.closed = self.client.close(seconds)
         elif kind == "wait_settled":
+            count: int = step["count"]
             with self.settled:
-                if not self.settled.wait_for(lambda: len(self.outcomes) >= step["count"], seconds):
-                    sys.exit(f"{len(self.outcomes)} events are settled after {seconds} s, not {step['count']}")
+                if not self.settled.wait_for(lambda: len(self.outcomes) >= count, seconds):
+                    sys.exit(f"{len(self.outcomes)} events are settled after {seconds} s, not {count}")
         elif kind == "crash":
             self.crash()
         else:

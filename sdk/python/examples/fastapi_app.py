@@ -20,7 +20,8 @@ app = FastAPI()
 
 def who(scope: Scope) -> Optional[int]:
     """The user, whom your authentication has put into request.state."""
-    return scope.get("state", {}).get("user_id")
+    user: Optional[int] = scope.get("state", {}).get("user_id")
+    return user
 
 
 app.add_middleware(AnalyticsMiddleware, client=client, user_id=who)

@@ -10,6 +10,7 @@ import logging
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -148,7 +149,7 @@ class FakeServer:
                 with lock:
                     number = len(fake.receptions)
                     fake.receptions.append(reception)
-                behaviour = behaviours[number] if number < len(behaviours) else Reception.receipt
+                behaviour: Behaviour = behaviours[number] if number < len(behaviours) else lambda r: r.receipt()
                 try:
                     answer = behaviour(reception)
                 except ConnectionAbortedError:
@@ -185,6 +186,10 @@ class FakeServer:
         self.let_go.wait(60)
         reception.cut()
 
+    def wrap(self, context: ssl.SSLContext) -> None:
+        """Speak TLS from now on."""
+        self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
+
     @property
     def ids(self) -> List[str]:
         return [event_id for reception in self.receptions for event_id in reception.ids]
@@ -199,6 +204,15 @@ class FakeServer:
         self._thread.join()
 
 
+class Memory(logging.Handler):
+    def __init__(self, lines: List[str]) -> None:
+        super().__init__()
+        self.lines = lines
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(self.format(record))
+
+
 class TestCase(unittest.TestCase):
     """A test that says nothing on stderr, and leaves no thread of a client behind."""
 
@@ -206,9 +220,7 @@ class TestCase(unittest.TestCase):
         self.logger = logging.getLogger(self.id())
         self.logger.propagate = False
         self.log: List[str] = []
-        handler = logging.Handler()
-        handler.emit = lambda record: self.log.append(handler.format(record))  # type: ignore[method-assign]
-        self.logger.addHandler(handler)
+        self.logger.addHandler(Memory(self.log))
         self._threads = set(threading.enumerate())
         self.addCleanup(self.check_threads)
 

@@ -150,9 +150,12 @@ class TrackTest(ClientTest):
                     client.track(7, "log")
 
             self.logger.addHandler(Handler())
-            threads = [
-                threading.Thread(target=lambda: [self.logger.warning("x") for _ in range(100)]) for _ in range(3)
-            ]
+
+            def work() -> None:
+                for _ in range(100):
+                    self.logger.warning("x")
+
+            threads = [threading.Thread(target=work) for _ in range(3)]
             for thread in threads:
                 thread.start()
             for thread in threads:
@@ -161,7 +164,7 @@ class TrackTest(ClientTest):
             self.assertTrue(client.close())
 
     def test_options(self) -> None:
-        for options in (
+        bad: List[Dict[str, Any]] = [
             {"max_queue_events": 0},
             {"max_queue_bytes": -1},
             {"max_batch_events": 5001},
@@ -172,9 +175,10 @@ class TrackTest(ClientTest):
             {"backoff_base": 2.0, "backoff_max": 1.0},
             {"on_full": "panic"},
             {"url": "localhost:8000"},
-        ):
+        ]
+        for options in bad:
             with self.subTest(options), self.assertRaises(ValueError) as raised:
-                Client(**options)  # type: ignore[arg-type]
+                Client(**options)
             self.assertIn(str(list(options.values())[-1]), str(raised.exception).replace("8.38861e+06", ""))
 
     def test_url_of_the_environment(self) -> None:
@@ -257,7 +261,9 @@ class DeliveryTest(ClientTest):
         self.assertEqual((stats.accepted, stats.requests, stats.retries), (1, len(answers) + 1, len(answers)), self.log)
 
     def test_retry_after_as_a_date(self) -> None:
-        with FakeServer(lambda r: problem(429, "rate_limited", Retry_After=formatdate(time.time() + 2, usegmt=True))) as server:
+        with FakeServer(
+            lambda r: problem(429, "rate_limited", Retry_After=formatdate(time.time() + 2, usegmt=True))
+        ) as server:
             client = self.client(server.url)
             client.track(7, "view")
             started = time.monotonic()
@@ -320,7 +326,13 @@ class DeliveryTest(ClientTest):
             lambda r: r.receipt(
                 received=0,
                 rejected=1,
-                results=[{"index": 0, "status": "rejected", "errors": [{"pointer": "/payload", "code": "type", "detail": "x"}]}],
+                results=[
+                    {
+                        "index": 0,
+                        "status": "rejected",
+                        "errors": [{"pointer": "/payload", "code": "type", "detail": "x"}],
+                    }
+                ],
             ),
             lambda r: problem(400, "invalid_json"),
         ) as server:
@@ -465,7 +477,9 @@ class WaitTest(ClientTest):
                 other.setblocking(False)
                 other.connect_ex(listener.getsockname())
                 others.append(other)
-            client = self.client(f"http://127.0.0.1:{listener.getsockname()[1]}", request_timeout=60, max_batch_events=1)
+            client = self.client(
+                f"http://127.0.0.1:{listener.getsockname()[1]}", request_timeout=60, max_batch_events=1
+            )
             client.track(7, "view")
             wait_for(lambda: client.stats().requests, "try")
             started = time.monotonic()

@@ -12,7 +12,7 @@ from decimal import Decimal
 from http.client import HTTPMessage
 from pathlib import Path
 from types import MappingProxyType
-from typing import List, Tuple
+from typing import Any, Dict, List, Tuple
 from unittest import mock
 
 from analytics_client import DecodeError, QueueDirError, _journal, _json, models
@@ -51,7 +51,7 @@ class JSONTest(unittest.TestCase):
         self.assertEqual(_json.decode(_json.encode(value)), value)
 
     def test_both_encoders_agree(self) -> None:
-        plain = {
+        plain: Dict[Any, Any] = {
             'q"\\\n\u2028é😀': [1, -1.5, True, None, "x", (), {}, {"1": 2}],
             1: 2,
             None: 3,
@@ -63,12 +63,23 @@ class JSONTest(unittest.TestCase):
         self.assertEqual(exact, _json.encode(plain)[:-1] + b',"decimal":0.10}')
 
     def test_mappings_within(self) -> None:
-        self.assertEqual(_json.encode({"a": MappingProxyType({"b": Decimal(1)}), "c": Decimal(2)}), b'{"a":{"b":1},"c":2}')
+        self.assertEqual(
+            _json.encode({"a": MappingProxyType({"b": Decimal(1)}), "c": Decimal(2)}), b'{"a":{"b":1},"c":2}'
+        )
 
     def test_refused(self) -> None:
         loop: List[object] = []
         loop.append(loop)
-        for value in (float("nan"), float("inf"), Decimal("NaN"), Decimal("Infinity"), "\ud800", {1, 2}, b"x", object()):
+        for value in (
+            float("nan"),
+            float("inf"),
+            Decimal("NaN"),
+            Decimal("Infinity"),
+            "\ud800",
+            {1, 2},
+            b"x",
+            object(),
+        ):
             with self.subTest(repr(value)), self.assertRaises((TypeError, ValueError)):
                 _json.encode({"a": value})
         with self.assertRaises((ValueError, RecursionError)):
@@ -79,23 +90,26 @@ class JSONTest(unittest.TestCase):
 
 
 class DecodeTest(unittest.TestCase):
-    group = {"key": ["pro", None, Decimal("1.5")], "value": Decimal("0.30"), "values": [1, None]}
+    group: Dict[str, Any] = {"key": ["pro", None, Decimal("1.5")], "value": Decimal("0.30"), "values": [1, None]}
 
     def test_answer(self) -> None:
         decoded = models.Group.from_json({**self.group, "new": 1})
         self.assertEqual(decoded.value, Decimal("0.3"))
         self.assertEqual(decoded.values, [1, None])
         self.assertEqual(decoded.key, ["pro", None, Decimal("1.5")])
-        self.assertIsInstance(models.FunnelStep.from_json({"users": 1, "conversion": 1, "median_seconds": None}).conversion, float)
+        self.assertIsInstance(
+            models.FunnelStep.from_json({"users": 1, "conversion": 1, "median_seconds": None}).conversion, float
+        )
         self.assertIsNone(models.EventPage.from_json({"events": []}).next_cursor)
 
     def test_not_as_the_contract_says(self) -> None:
-        for change, place in (
+        changes: Tuple[Tuple[Dict[str, Any], str], ...] = (
             ({"key": "pro"}, "/key"),
             ({"value": "1"}, "/value"),
             ({"value": True}, "/value"),
             ({"values": [1, "2"]}, "/values/1"),
-        ):
+        )
+        for change, place in changes:
             with self.subTest(change), self.assertRaisesRegex(DecodeError, f"at {place} "):
                 models.Group.from_json({**self.group, **change})
         with self.assertRaisesRegex(DecodeError, "at /value "):
