@@ -64,8 +64,8 @@ def install(work: Path) -> Path:
     (wheel,) = work.glob("*.whl")
     installed = work / "venv" / "bin" / "python"
     run(installed, "-m", "pip", "install", "-q", "--no-index", "--disable-pip-version-check", wheel)
-    typed = "import analytics_client, pathlib; print((pathlib.Path(analytics_client.__file__).parent / 'py.typed').exists())"
-    if run(installed, "-I", "-c", typed).strip() != "True":
+    where = run(installed, "-I", "-c", "import analytics_client; print(analytics_client.__file__)").strip()
+    if not Path(where).with_name("py.typed").exists():
         sys.exit("quickstart: the package that is installed has no py.typed")
     return installed
 

@@ -62,7 +62,8 @@ class ForkTest(TestCase):
                 while not stop.is_set():
                     tracked[number] += client.track(number + 1, "parent", {"n": tracked[number]})
                     if tracked[number] % 20 == 0:
-                        time.sleep(0.001)
+                        wait_for(lambda: client.stats().queued < 1000, "progress", 60)
+                        time.sleep(0.002)  # leaves the others a part of the machine
 
             threads = [threading.Thread(target=load, args=(number,)) for number in range(2)]
             for thread in threads:
