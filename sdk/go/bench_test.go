@@ -31,7 +31,7 @@ func newSink(t testing.TB) *Client {
 			if err != nil {
 				return nil, err
 			}
-			return received(countLines(body)), nil
+			return received(countLines(body)).response(), nil
 		})},
 	})
 	if err != nil {
@@ -92,7 +92,7 @@ func BenchmarkTrackOnDisk(b *testing.B) {
 			if err != nil {
 				return nil, err
 			}
-			return received(countLines(body)), nil
+			return received(countLines(body)).response(), nil
 		})},
 	})
 	if err != nil {

@@ -40,7 +40,7 @@ type rig struct {
 }
 
 // newRig starts a client. The server answers the n-th request, from 1; nil takes everything.
-func newRig(t *testing.T, o Options, answer func(n int, r *http.Request, events []string) (*http.Response, error)) *rig {
+func newRig(t *testing.T, o Options, answer func(n int, r *http.Request, events []string) (*reply, error)) *rig {
 	t.Helper()
 	b := &rig{t: t, began: time.Now()}
 	o.URL = "http://analytics.example/base/"
@@ -55,9 +55,13 @@ func newRig(t *testing.T, o Options, answer func(n int, r *http.Request, events 
 			t.Errorf("%s %s", r.Method, r.URL)
 		}
 		if answer == nil {
-			return received(len(events)), nil
+			return received(len(events)).response(), nil
 		}
-		return answer(n, r, events)
+		a, err := answer(n, r, events)
+		if err != nil {
+			return nil, err
+		}
+		return a.response(), nil
 	})}
 	told := o.OnOutcome
 	o.OnOutcome = func(outcome Outcome) {
@@ -220,37 +224,37 @@ func TestBatches(t *testing.T) {
 
 func TestRetries(t *testing.T) {
 	t.Parallel()
-	cut := func(length int64) *http.Response {
+	cut := func(length int64) *reply {
 		r := received(2)
-		r.Body = io.NopCloser(io.MultiReader(io.LimitReader(r.Body, length), iotestError{}))
+		r.body = io.MultiReader(io.LimitReader(r.body, length), brokenOff{})
 		return r
 	}
-	for name, answer := range map[string]func(r *http.Request) (*http.Response, error){
-		"no connection":   func(*http.Request) (*http.Response, error) { return nil, errors.New("connection refused") },
-		"a cut answer":    func(*http.Request) (*http.Response, error) { return cut(10), nil },
-		"a time-out":      func(r *http.Request) (*http.Response, error) { <-r.Context().Done(); return nil, r.Context().Err() },
-		"408":             func(*http.Request) (*http.Response, error) { return problem(408, "request_timeout"), nil },
-		"429":             func(*http.Request) (*http.Response, error) { return problem(429, "rate_limited"), nil },
-		"500":             func(*http.Request) (*http.Response, error) { return problem(500, "internal"), nil },
-		"502 with a page": func(*http.Request) (*http.Response, error) { return reply(502, "text/html", "<html>"), nil },
-		"503":             func(*http.Request) (*http.Response, error) { return problem(503, "unavailable"), nil },
-		"599":             func(*http.Request) (*http.Response, error) { return problem(599, ""), nil },
-		"a captive portal": func(*http.Request) (*http.Response, error) {
-			return reply(302, "text/html", "", "Location", "http://login.example/"), nil
+	for name, answer := range map[string]func(r *http.Request) (*reply, error){
+		"no connection":   func(*http.Request) (*reply, error) { return nil, errors.New("connection refused") },
+		"a cut answer":    func(*http.Request) (*reply, error) { return cut(10), nil },
+		"a time-out":      func(r *http.Request) (*reply, error) { <-r.Context().Done(); return nil, r.Context().Err() },
+		"408":             func(*http.Request) (*reply, error) { return problem(408, "request_timeout"), nil },
+		"429":             func(*http.Request) (*reply, error) { return problem(429, "rate_limited"), nil },
+		"500":             func(*http.Request) (*reply, error) { return problem(500, "internal"), nil },
+		"502 with a page": func(*http.Request) (*reply, error) { return page(502, "text/html", "<html>"), nil },
+		"503":             func(*http.Request) (*reply, error) { return problem(503, "unavailable"), nil },
+		"599":             func(*http.Request) (*reply, error) { return problem(599, ""), nil },
+		"a captive portal": func(*http.Request) (*reply, error) {
+			return page(302, "text/html", "", "Location", "http://login.example/"), nil
 		},
-		"200":     func(*http.Request) (*http.Response, error) { return reply(200, "text/html", "Welcome"), nil },
-		"no JSON": func(*http.Request) (*http.Response, error) { return receipt("<html>"), nil },
-		"too few": func(*http.Request) (*http.Response, error) { return received(1), nil },
-		"another batch's": func(*http.Request) (*http.Response, error) {
+		"200":     func(*http.Request) (*reply, error) { return page(200, "text/html", "Welcome"), nil },
+		"no JSON": func(*http.Request) (*reply, error) { return receipt("<html>"), nil },
+		"too few": func(*http.Request) (*reply, error) { return received(1), nil },
+		"another batch's": func(*http.Request) (*reply, error) {
 			return receipt(`{"received":1,"duplicate":1,"results":[{"index":2,"status":"duplicate"}]}`), nil
 		},
-		"an unknown status": func(*http.Request) (*http.Response, error) {
+		"an unknown status": func(*http.Request) (*reply, error) {
 			return receipt(`{"received":1,"duplicate":1,"results":[{"index":1,"status":"new"}]}`), nil
 		},
-		"the same twice": func(*http.Request) (*http.Response, error) {
+		"the same twice": func(*http.Request) (*reply, error) {
 			return receipt(`{"received":0,"duplicate":2,"results":[{"index":1,"status":"duplicate"},{"index":1,"status":"duplicate"}]}`), nil
 		},
-		"results that miss one": func(*http.Request) (*http.Response, error) {
+		"results that miss one": func(*http.Request) (*reply, error) {
 			return receipt(`{"received":1,"rejected":1,"results":[]}`), nil
 		},
 	} {
@@ -258,7 +262,7 @@ func TestRetries(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				const failures = 12
-				b := newRig(t, Options{MaxBatchEvents: 2}, func(n int, r *http.Request, events []string) (*http.Response, error) {
+				b := newRig(t, Options{MaxBatchEvents: 2}, func(n int, r *http.Request, events []string) (*reply, error) {
 					if n <= failures {
 						return answer(r)
 					}
@@ -298,9 +302,9 @@ func TestRetries(t *testing.T) {
 	}
 }
 
-type iotestError struct{}
+type brokenOff struct{}
 
-func (iotestError) Read([]byte) (int, error) { return 0, errors.New("connection reset") }
+func (brokenOff) Read([]byte) (int, error) { return 0, errors.New("connection reset") }
 
 func TestJitterIsFull(t *testing.T) {
 	t.Parallel()
@@ -331,7 +335,7 @@ func TestRetryAfter(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		headers := []string{"7", time.Now().Add(20 * time.Second).UTC().Format(http.TimeFormat), "86400"}
-		b := newRig(t, Options{MaxBatchEvents: 1}, func(n int, r *http.Request, events []string) (*http.Response, error) {
+		b := newRig(t, Options{MaxBatchEvents: 1}, func(n int, r *http.Request, events []string) (*reply, error) {
 			if n <= len(headers) {
 				return problem(503, "unavailable", "Retry-After", headers[n-1]), nil
 			}
@@ -360,7 +364,7 @@ func TestRetryAfter(t *testing.T) {
 func TestAnswersPerEvent(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		b := newRig(t, Options{MaxBatchEvents: 5}, func(n int, r *http.Request, events []string) (*http.Response, error) {
+		b := newRig(t, Options{MaxBatchEvents: 5}, func(n int, r *http.Request, events []string) (*reply, error) {
 			if n == 1 {
 				return receipt(`{"received":1,"duplicate":1,"rejected":1,"retry":2,"results":[
 					{"index":0,"status":"retry"},{"index":1,"status":"duplicate"},{"index":3,"status":"retry"},
@@ -389,7 +393,7 @@ func TestAnswersPerEvent(t *testing.T) {
 func TestTooLargeBatchesAreHalved(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		b := newRig(t, Options{MaxBatchEvents: 7}, func(n int, r *http.Request, events []string) (*http.Response, error) {
+		b := newRig(t, Options{MaxBatchEvents: 7}, func(n int, r *http.Request, events []string) (*reply, error) {
 			if n == 4 { // amid the halves
 				return problem(503, "unavailable"), nil
 			}
@@ -414,12 +418,12 @@ func TestWhatIsNotRetried(t *testing.T) {
 		t.Run(fmt.Sprint(status), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				b := newRig(t, Options{MaxBatchEvents: 2}, func(n int, r *http.Request, events []string) (*http.Response, error) {
+				b := newRig(t, Options{MaxBatchEvents: 2}, func(n int, r *http.Request, events []string) (*reply, error) {
 					switch n {
 					case 1:
 						return problem(status, "the_code"), nil
 					case 2:
-						return reply(status, "text/html", "<html>"), nil
+						return page(status, "text/html", "<html>"), nil
 					}
 					return received(len(events)), nil
 				})
@@ -440,8 +444,8 @@ func TestWhatIsNotRetried(t *testing.T) {
 func TestViolationsOfAWholeBatch(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		b := newRig(t, Options{MaxBatchEvents: 3}, func(int, *http.Request, []string) (*http.Response, error) {
-			return reply(422, "application/problem+json", `{"status":422,"code":"validation_failed","errors":[
+		b := newRig(t, Options{MaxBatchEvents: 3}, func(int, *http.Request, []string) (*reply, error) {
+			return page(422, "application/problem+json", `{"status":422,"code":"validation_failed","errors":[
 				{"pointer":"/0/user_id","code":"minimum","detail":"x"},{"pointer":"/2/event_type","code":"pattern","detail":"y"},{"pointer":"/2","code":"too_large","detail":"z"},
 				{"pointer":"/9/user_id","code":"minimum","detail":"x"},{"pointer":"#header/x","code":"format","detail":"x"}]}`), nil
 		})
@@ -449,9 +453,13 @@ func TestViolationsOfAWholeBatch(t *testing.T) {
 		b.end()
 		got := map[string]string{}
 		for _, o := range b.outcomes {
-			got[o.Event.Type] = fmt.Sprint(o.Result, o.Violations)
+			text := string(o.Result)
+			for _, v := range o.Violations {
+				text += " " + v.Pointer + ":" + v.Code
+			}
+			got[o.Event.Type] = text
 		}
-		want := map[string]string{"a": "failed[{/user_id minimum x}]", "b": "failed[]", "c": "failed[{/event_type pattern y} {/ too_large z}]"}
+		want := map[string]string{"a": "failed /user_id:minimum", "b": "failed", "c": "failed /event_type:pattern :too_large"}
 		if !maps.Equal(got, want) {
 			t.Errorf("told %v, want %v", got, want)
 		}
@@ -459,8 +467,8 @@ func TestViolationsOfAWholeBatch(t *testing.T) {
 }
 
 // hang answers nothing until the client gives up, for the first requests.
-func hang(tries int) func(int, *http.Request, []string) (*http.Response, error) {
-	return func(n int, r *http.Request, events []string) (*http.Response, error) {
+func hang(tries int) func(int, *http.Request, []string) (*reply, error) {
+	return func(n int, r *http.Request, events []string) (*reply, error) {
 		if n <= tries {
 			<-r.Context().Done()
 			return nil, r.Context().Err()
@@ -506,7 +514,7 @@ func TestFullQueue(t *testing.T) {
 	t.Run("drops the oldest, in a rest those that were sent, too", func(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
-			b := newRig(t, Options{MaxBatchEvents: 2, MaxQueueEvents: 4, OnFull: DropOldest}, func(n int, r *http.Request, events []string) (*http.Response, error) {
+			b := newRig(t, Options{MaxBatchEvents: 2, MaxQueueEvents: 4, OnFull: DropOldest}, func(n int, r *http.Request, events []string) (*reply, error) {
 				if n == 1 {
 					return problem(503, "unavailable", "Retry-After", "60"), nil
 				}
@@ -619,7 +627,7 @@ func TestFullQueue(t *testing.T) {
 func TestFlush(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		b := newRig(t, Options{MaxBatchEvents: 2, FlushInterval: time.Hour}, func(n int, r *http.Request, events []string) (*http.Response, error) {
+		b := newRig(t, Options{MaxBatchEvents: 2, FlushInterval: time.Hour}, func(n int, r *http.Request, events []string) (*reply, error) {
 			if n == 2 {
 				return problem(503, "unavailable", "Retry-After", "60"), nil
 			}
@@ -674,7 +682,7 @@ func TestClose(t *testing.T) {
 	t.Run("cuts a rest short, once", func(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
-			b := newRig(t, Options{MaxBatchEvents: 1}, func(n int, r *http.Request, events []string) (*http.Response, error) {
+			b := newRig(t, Options{MaxBatchEvents: 1}, func(n int, r *http.Request, events []string) (*reply, error) {
 				if n <= 2 {
 					return problem(503, "unavailable", "Retry-After", "60"), nil
 				}
@@ -811,7 +819,7 @@ func TestEveryEventHasOneOutcome(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
-		b := newRig(t, Options{MaxQueueEvents: 100, MaxBatchEvents: 7, OnFull: DropOldest, QueueDir: dir}, func(n int, r *http.Request, events []string) (*http.Response, error) {
+		b := newRig(t, Options{MaxQueueEvents: 100, MaxBatchEvents: 7, OnFull: DropOldest, QueueDir: dir}, func(n int, r *http.Request, events []string) (*reply, error) {
 			switch n % 5 {
 			case 0:
 				return nil, errors.New("connection reset")
@@ -865,7 +873,7 @@ func TestQueueDirKeepsEvents(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
-		down := func(int, *http.Request, []string) (*http.Response, error) {
+		down := func(int, *http.Request, []string) (*reply, error) {
 			return nil, errors.New("connection refused")
 		}
 		first := newRig(t, Options{QueueDir: dir, MaxBatchEvents: 2}, down)

@@ -67,7 +67,7 @@ func (d *deliverer) deliver(ctx context.Context, batch []item) answer {
 	if err != nil {
 		return answer{again: true, err: err}
 	}
-	defer response.Body.Close()
+	defer func() { _ = response.Body.Close() }() // it was only read
 	text, err := readAll(response)
 	d.options.Logger.Debug("analytics: a batch was answered", "events", len(batch), "bytes", length, "status", response.StatusCode, "took", time.Since(began))
 	if err != nil {
@@ -151,10 +151,12 @@ func (d *deliverer) read(response *http.Response, text []byte, events int) answe
 	a := answer{all: verdict{result: Failed, code: problem.Code, status: status}, some: map[int]verdict{}}
 	// When every event of a batch breaks the contract, the problem lists what it has room for.
 	for _, violation := range problem.Violations {
-		index, pointer, _ := strings.Cut(strings.TrimPrefix(violation.Pointer, "/"), "/")
+		index, pointer, within := strings.Cut(strings.TrimPrefix(violation.Pointer, "/"), "/")
 		if i, err := strconv.Atoi(index); err == nil && i >= 0 && i < events {
 			v := a.verdict(i)
-			violation.Pointer = "/" + pointer
+			if violation.Pointer = ""; within { // else the event as a whole
+				violation.Pointer = "/" + pointer
+			}
 			v.violations = append(v.violations, violation)
 			a.some[i] = v
 		}
@@ -182,12 +184,15 @@ func (d *deliverer) logRejected(a *answer) {
 // readReceipt understands what the server says about a batch, or finds that it can't have said that.
 func readReceipt(text []byte, events int) (answer, error) {
 	var receipt struct {
-		Received, Duplicate, Rejected, Retry int
-		Results                              []struct {
-			Index  int
-			Status client.EventResultStatus
-			Errors []Violation
-		}
+		Received  int `json:"received"`
+		Duplicate int `json:"duplicate"`
+		Rejected  int `json:"rejected"`
+		Retry     int `json:"retry"`
+		Results   []struct {
+			Index  int                      `json:"index"`
+			Status client.EventResultStatus `json:"status"`
+			Errors []Violation              `json:"errors"`
+		} `json:"results"`
 	}
 	if err := json.Unmarshal(text, &receipt); err != nil {
 		return answer{}, err

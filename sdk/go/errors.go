@@ -3,6 +3,7 @@ package analytics
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -64,14 +65,18 @@ type Error struct {
 }
 
 func (e *Error) Error() string {
-	text := fmt.Sprintf("analytics: the server answered %d", e.Status)
-	for _, more := range []string{e.Code, e.Title, e.Detail} {
-		if more != "" {
-			text += ": " + more
+	parts := []string{fmt.Sprintf("analytics: the server answered %d", e.Status)}
+	for _, part := range []string{e.Code, e.Title, e.Detail} {
+		if part != "" {
+			parts = append(parts, part)
 		}
 	}
-	for _, v := range e.Violations {
-		text += fmt.Sprintf("; %s %s", v.Pointer, v.Detail)
+	text := strings.Join(parts, ": ")
+	if len(e.Violations) > 0 {
+		text += fmt.Sprintf(": %v", e.Violations)
 	}
 	return text
 }
+
+// String returns the violation in words.
+func (v Violation) String() string { return v.Pointer + " " + v.Detail }

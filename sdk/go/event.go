@@ -143,13 +143,20 @@ func newItem(event *Event, now time.Time) (it item, err error) {
 func appendString(b []byte, s string) []byte {
 	for i := range len(s) {
 		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
-			quoted, _ := json.Marshal(s) // a string always has a JSON form
-			return append(b, quoted...)
+			return append(b, quote(s)...)
 		}
 	}
 	b = append(b, '"')
 	b = append(b, s...)
 	return append(b, '"')
+}
+
+func quote(s string) []byte {
+	quoted, err := json.Marshal(s)
+	if err != nil {
+		panic(err) // a string always has a JSON form
+	}
+	return quoted
 }
 
 // wireEvent is an event's JSON, ours or the server's.

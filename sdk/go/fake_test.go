@@ -21,27 +21,39 @@ func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { retur
 
 func countLines(body []byte) int { return bytes.Count(body, newline) }
 
-// reply makes an answer.
-func reply(status int, contentType, body string, header ...string) *http.Response {
-	r := &http.Response{StatusCode: status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body))}
-	r.Header.Set("Content-Type", contentType)
+// reply is what a server answers.
+type reply struct {
+	status int
+	header http.Header
+	body   io.Reader
+}
+
+// response makes an HTTP client's answer of it.
+func (r *reply) response() *http.Response {
+	return &http.Response{StatusCode: r.status, Header: r.header, Body: io.NopCloser(r.body)}
+}
+
+// page makes an answer.
+func page(status int, contentType, body string, header ...string) *reply {
+	r := &reply{status: status, header: http.Header{}, body: strings.NewReader(body)}
+	r.header.Set("Content-Type", contentType)
 	for i := 0; i+1 < len(header); i += 2 {
-		r.Header.Set(header[i], header[i+1])
+		r.header.Set(header[i], header[i+1])
 	}
 	return r
 }
 
 // received is the receipt for events that are all new.
-func received(n int) *http.Response {
+func received(n int) *reply {
 	return receipt(fmt.Sprintf(`{"received":%d,"duplicate":0,"rejected":0,"retry":0,"results":[]}`, n))
 }
 
-func receipt(body string, header ...string) *http.Response {
-	return reply(http.StatusAccepted, "application/json", body, header...)
+func receipt(body string, header ...string) *reply {
+	return page(http.StatusAccepted, "application/json", body, header...)
 }
 
-func problem(status int, code string, header ...string) *http.Response {
-	return reply(status, "application/problem+json", fmt.Sprintf(`{"type":"/problems/%s","title":"t","status":%d,"code":%q}`, code, status, code), header...)
+func problem(status int, code string, header ...string) *reply {
+	return page(status, "application/problem+json", fmt.Sprintf(`{"type":"/problems/%s","title":"t","status":%d,"code":%q}`, code, status, code), header...)
 }
 
 // linesOf returns the events of a request.

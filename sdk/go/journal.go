@@ -113,7 +113,7 @@ func (j *journal) readFile(path string, pending map[uint64]item) (last uint64, e
 	if err != nil {
 		return 0, err
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }() // it was only read
 	lines := bufio.NewReaderSize(file, 1<<16)
 	for number := 1; ; number++ {
 		line, err := lines.ReadBytes('\n')

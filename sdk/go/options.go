@@ -86,12 +86,12 @@ const (
 func (o Options) resolved() (Options, error) {
 	var errs []error
 	fail := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	number := func(name string, n *int, byDefault, lowest, highest int) {
+	number := func(name string, n *int, byDefault, highest int) {
 		if *n == 0 {
 			*n = byDefault
 		}
-		if *n < lowest || *n > highest {
-			fail("Options.%s: %d is not from %d to %d", name, *n, lowest, highest)
+		if *n < 1 || *n > highest {
+			fail("Options.%s: %d is not from 1 to %d", name, *n, highest)
 		}
 	}
 	duration := func(name string, d *time.Duration, byDefault time.Duration) {
@@ -110,10 +110,10 @@ func (o Options) resolved() (Options, error) {
 		fail("Options.URL: is not an address like http://localhost:8000 or https://example.com/analytics")
 	}
 	const plenty = 1 << 40
-	number("MaxQueueEvents", &o.MaxQueueEvents, 10_000, 1, plenty)
-	number("MaxQueueBytes", &o.MaxQueueBytes, 16<<20, 1, plenty)
-	number("MaxBatchEvents", &o.MaxBatchEvents, 500, 1, maxBatchEvents)
-	number("MaxBatchBytes", &o.MaxBatchBytes, 1<<20, 1, maxBatchBytes)
+	number("MaxQueueEvents", &o.MaxQueueEvents, 10_000, plenty)
+	number("MaxQueueBytes", &o.MaxQueueBytes, 16<<20, plenty)
+	number("MaxBatchEvents", &o.MaxBatchEvents, 500, maxBatchEvents)
+	number("MaxBatchBytes", &o.MaxBatchBytes, 1<<20, maxBatchBytes)
 	duration("BlockTimeout", &o.BlockTimeout, 100*time.Millisecond)
 	duration("FlushInterval", &o.FlushInterval, time.Second)
 	duration("RequestTimeout", &o.RequestTimeout, 10*time.Second)

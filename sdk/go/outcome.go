@@ -10,16 +10,16 @@ import (
 type Result string
 
 const (
-	// Accepted: the server stored it.
+	// Accepted says that the server stored it.
 	Accepted Result = "accepted"
-	// Duplicate: the server had it already, as after an answer that got lost.
+	// Duplicate says that the server had it already, as after an answer that got lost.
 	Duplicate Result = "duplicate"
-	// Rejected: it breaks the contract; Outcome.Violations says how.
+	// Rejected says that it breaks the contract; Outcome.Violations says how.
 	Rejected Result = "rejected"
-	// Dropped: there was no room for it (CodeQueueFull), or no time (CodeClosed). An event of a request that
+	// Dropped says that there was no room for it (CodeQueueFull), or no time (CodeClosed). An event of a request that
 	// Close broke off, or that was sent in vain before, may be stored all the same.
 	Dropped Result = "dropped"
-	// Failed: the server refused the whole request that it was in, for a reason that another try doesn't change.
+	// Failed says that the server refused the whole request that it was in, for a reason that another try doesn't change.
 	Failed Result = "failed"
 )
 

@@ -39,8 +39,9 @@ type SeriesOptions struct {
 
 // Count returns how many events of a type there are, in a range or, with an empty one, since the beginning.
 func (c *Client) Count(ctx context.Context, eventType string, in Range) (int64, error) {
-	response, err := c.api.GetEventTypeStats(ctx, eventType, &client.GetEventTypeStatsParams{From: optional(in.From), To: optional(in.To)})
-	stats, err := answerOf[EventTypeStats](response, err)
+	stats, err := answerOf[EventTypeStats](func() (*http.Response, error) {
+		return c.api.GetEventTypeStats(ctx, eventType, &client.GetEventTypeStatsParams{From: optional(in.From), To: optional(in.To)})
+	})
 	if err != nil {
 		return 0, err
 	}
@@ -54,10 +55,11 @@ func (c *Client) EventTypes(ctx context.Context, prefix string) iter.Seq2[EventT
 		NextCursor string           `json:"next_cursor"`
 	}
 	return pages("", func(cursor string) ([]EventTypeStats, string, error) {
-		response, err := c.api.ListEventTypeStats(ctx, &client.ListEventTypeStatsParams{
-			Prefix: optional(prefix), Cursor: optional(cursor), Limit: optional(int32(pageEvents)),
+		p, err := answerOf[page](func() (*http.Response, error) {
+			return c.api.ListEventTypeStats(ctx, &client.ListEventTypeStatsParams{
+				Prefix: optional(prefix), Cursor: optional(cursor), Limit: optional(int32(pageEvents)),
+			})
 		})
-		p, err := answerOf[page](response, err)
 		if err != nil {
 			return nil, "", err
 		}
@@ -67,11 +69,12 @@ func (c *Client) EventTypes(ctx context.Context, prefix string) iter.Seq2[EventT
 
 // Series counts the events of a type over time.
 func (c *Client) Series(ctx context.Context, eventType string, o SeriesOptions) (*EventTypeSeries, error) {
-	response, err := c.api.GetEventTypeSeries(ctx, eventType, &client.GetEventTypeSeriesParams{
-		Interval: optional(client.Interval(o.Interval)), Tz: optional(o.TZ), From: optional(o.From), To: optional(o.To),
-		Compare: optional(client.Comparison(o.Compare)),
+	return answerOf[EventTypeSeries](func() (*http.Response, error) {
+		return c.api.GetEventTypeSeries(ctx, eventType, &client.GetEventTypeSeriesParams{
+			Interval: optional(client.Interval(o.Interval)), Tz: optional(o.TZ), From: optional(o.From), To: optional(o.To),
+			Compare: optional(client.Comparison(o.Compare)),
+		})
 	})
-	return answerOf[EventTypeSeries](response, err)
 }
 
 // Query counts, sums or ranks events by any property.
@@ -91,8 +94,7 @@ func (c *Client) Retention(ctx context.Context, question Retention) (*RetentionR
 
 // Limits returns what the server takes.
 func (c *Client) Limits(ctx context.Context) (*Limits, error) {
-	response, err := c.api.GetLimits(ctx)
-	return answerOf[Limits](response, err)
+	return answerOf[Limits](func() (*http.Response, error) { return c.api.GetLimits(ctx) })
 }
 
 // pageEvents is how much is asked for at once.
@@ -105,10 +107,12 @@ func (c *Client) Events(ctx context.Context, s Selection) iter.Seq2[Record, erro
 		if err != nil {
 			return nil, "", err
 		}
-		return eventPage(c.api.ListEvents(ctx, &client.ListEventsParams{
-			EventType: optional(s.Type), UserID: optional(s.UserID), From: optional(s.From), To: optional(s.To), Filters: filters,
-			Match: optional(client.FilterMatch(s.Match)), Cursor: optional(cursor), Limit: optional(client.Limit(pageEvents)),
-		}))
+		return eventPage(func() (*http.Response, error) {
+			return c.api.ListEvents(ctx, &client.ListEventsParams{
+				EventType: optional(s.Type), UserID: optional(s.UserID), From: optional(s.From), To: optional(s.To), Filters: filters,
+				Match: optional(client.FilterMatch(s.Match)), Cursor: optional(cursor), Limit: optional(client.Limit(pageEvents)),
+			})
+		})
 	})
 }
 
@@ -119,10 +123,12 @@ func (c *Client) UserEvents(ctx context.Context, userID int64, s Selection) iter
 		if err != nil {
 			return nil, "", err
 		}
-		return eventPage(c.api.ListUserEvents(ctx, userID, &client.ListUserEventsParams{
-			EventType: optional(s.Type), From: optional(s.From), To: optional(s.To), Filters: filters,
-			Match: optional(client.FilterMatch(s.Match)), Cursor: optional(cursor), Limit: optional(client.Limit(pageEvents)),
-		}))
+		return eventPage(func() (*http.Response, error) {
+			return c.api.ListUserEvents(ctx, userID, &client.ListUserEventsParams{
+				EventType: optional(s.Type), From: optional(s.From), To: optional(s.To), Filters: filters,
+				Match: optional(client.FilterMatch(s.Match)), Cursor: optional(cursor), Limit: optional(client.Limit(pageEvents)),
+			})
+		})
 	})
 }
 
@@ -143,7 +149,7 @@ func (c *Client) Export(ctx context.Context, s Selection) iter.Seq2[Record, erro
 			yield(Record{}, fmt.Errorf("analytics: %w", err))
 			return
 		}
-		defer response.Body.Close()
+		defer func() { _ = response.Body.Close() }() // it was only read
 		if response.StatusCode != http.StatusOK {
 			text, _ := readAll(response) // the status says enough
 			yield(Record{}, asError(response, text))
@@ -213,12 +219,12 @@ func pages[T any](cursor string, next func(cursor string) ([]T, string, error)) 
 	}
 }
 
-func eventPage(response *http.Response, err error) ([]Record, string, error) {
+func eventPage(send func() (*http.Response, error)) ([]Record, string, error) {
 	type page struct {
 		Events     []json.RawMessage `json:"events"`
 		NextCursor string            `json:"next_cursor"`
 	}
-	p, err := answerOf[page](response, err)
+	p, err := answerOf[page](send)
 	if err != nil {
 		return nil, "", err
 	}
@@ -240,16 +246,16 @@ func ask[A any](
 	if err != nil {
 		return nil, fmt.Errorf("analytics: the question has no JSON form: %w", err)
 	}
-	response, err := send(ctx, "application/json", bytes.NewReader(body))
-	return answerOf[A](response, err)
+	return answerOf[A](func() (*http.Response, error) { return send(ctx, "application/json", bytes.NewReader(body)) })
 }
 
-// answerOf reads an answer. Numbers in what may be any JSON keep their digits.
-func answerOf[A any](response *http.Response, err error) (*A, error) {
+// answerOf asks and reads the answer. Numbers in what may be any JSON keep their digits.
+func answerOf[A any](send func() (*http.Response, error)) (*A, error) {
+	response, err := send()
 	if err != nil {
 		return nil, fmt.Errorf("analytics: %w", err)
 	}
-	defer response.Body.Close()
+	defer func() { _ = response.Body.Close() }() // it was only read
 	text, err := readAll(response)
 	if err != nil {
 		return nil, fmt.Errorf("analytics: the answer broke off: %w", err)

@@ -42,7 +42,7 @@ func run(ctx context.Context, url, listen string) (err error) {
 	go func() {
 		<-ctx.Done()
 		// First no more requests, then no more events.
-		end, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 		defer cancel()
 		stopped <- errors.Join(server.Shutdown(end), client.Close(end))
 	}()
@@ -56,11 +56,12 @@ func run(ctx context.Context, url, listen string) (err error) {
 func routes() *http.ServeMux {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /books/{id}", func(w http.ResponseWriter, r *http.Request) {
-		if _, err := strconv.Atoi(r.PathValue("id")); err != nil {
+		id, err := strconv.Atoi(r.PathValue("id"))
+		if err != nil {
 			http.NotFound(w, r)
 			return
 		}
-		fmt.Fprintf(w, "book %s\n", r.PathValue("id"))
+		fmt.Fprintln(w, "book", id)
 	})
 	mux.HandleFunc("POST /orders", func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusCreated)

@@ -21,7 +21,7 @@ func TestRequestsAreRecorded(t *testing.T) {
 		if err := json.Unmarshal(o.Event.Payload, &r); err != nil || o.Event.UserID != 42 || o.Event.Type != "http.request" {
 			t.Errorf("%+v: %v", o.Event, err)
 		}
-		got = append(got, strings.Join([]string{r.Method, r.Handler, http.StatusText(r.Status)}, " "))
+		got = append(got, r.Handler+" "+http.StatusText(r.Status))
 	}})
 	if err != nil {
 		t.Fatal(err)
@@ -39,7 +39,7 @@ func TestRequestsAreRecorded(t *testing.T) {
 	if err := client.Close(ctx); err == nil {
 		t.Error("everything was delivered to nobody")
 	}
-	want := []string{"GET GET /books/{id} OK", "GET GET /books/{id} Not Found", "POST POST /orders Created"}
+	want := []string{"GET /books/{id} OK", "GET /books/{id} Not Found", "POST /orders Created"}
 	if !slices.Equal(got, want) {
 		t.Errorf("recorded %q, want %q", got, want)
 	}
