@@ -109,8 +109,10 @@ const version = () => ({
 
 // Components that nothing refers to are left over. Security schemes are referred to
 // by their names.
+// Any path can give the answers of the first line, for methods that are no operations; the
+// tests hold those answers to them.
 const used = () => {
-  const referred = new Set();
+  const referred = new Set(["#/components/responses/MethodNotAllowed", "#/components/responses/Preflight"]);
   return {
     SecurityRequirement(requirement) {
       for (const name of Object.keys(requirement)) {
@@ -127,7 +129,7 @@ const used = () => {
         for (const [kind, components] of Object.entries(root.components ?? {})) {
           for (const name of Object.keys(components)) {
             const pointer = `#/components/${kind}/${name}`;
-            if (!referred.has(pointer) && pointer !== "#/components/responses/MethodNotAllowed") {
+            if (!referred.has(pointer)) {
               report({ message: `${pointer} is not used: take it out`, location: location.child(["components", kind, name]) });
             }
           }

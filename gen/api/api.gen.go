@@ -3026,6 +3026,16 @@ type MethodNotAllowedApplicationProblemPlusJSONResponse struct {
 
 type NotFoundApplicationProblemPlusJSONResponse Problem
 
+type PreflightResponseHeaders struct {
+	AccessControlAllowHeaders *string
+	AccessControlAllowMethods string
+	AccessControlAllowOrigin  string
+	AccessControlMaxAge       int32
+}
+type PreflightResponse struct {
+	Headers PreflightResponseHeaders
+}
+
 type RateLimitedResponseHeaders struct {
 	RateLimit       *string
 	RateLimitPolicy *string

@@ -129,6 +129,7 @@ func newServer(ctx context.Context, p *process, c *config.Config, listener *drai
 		Logger:         logger,
 		Version:        p.version,
 		TrustedProxies: c.TrustedProxies,
+		CORSOrigins:    c.CORSOrigins,
 
 		MaxFutureSkew:       c.MaxFutureSkew,
 		RateLimit:           c.RateLimit,

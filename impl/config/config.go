@@ -11,9 +11,11 @@ import (
 	"net/netip"
 	"net/url"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // Settings are the settings as text, the way people give them. The tags are the
@@ -26,6 +28,7 @@ type Settings struct {
 	DataDir           string `name:"data-dir" env:"DATA_DIR" default:"./data" help:"Directory of the embedded database; made if missing. Not used with PG_URL."`
 	RateLimit         string `name:"rate-limit" env:"RATE_LIMIT" default:"1500" help:"Requests per minute and client address (IPv6: per /64 network); 0 means no limit."`
 	TrustedProxies    string `name:"trusted-proxies" env:"TRUSTED_PROXIES" default:"" help:"Networks whose X-Forwarded-For is believed, as CIDRs separated by commas: 10.0.0.0/8,fd00::/8."`
+	CORSOrigins       string `name:"cors-origins" env:"CORS_ORIGINS" default:"" help:"Origins whose pages may use the service from a browser, separated by commas: https://shop.example,http://localhost:5173; * for every page there is. Empty: none."`
 	MaxFutureSkew     string `name:"max-future-skew" env:"MAX_FUTURE_SKEW" default:"1h" help:"How far ahead of the server's clock an event's timestamp may be."`
 	RequestTimeout    string `name:"request-timeout" env:"REQUEST_TIMEOUT" default:"5s" help:"How long a request may wait for the database before it is answered 503."`
 	BodyTimeout       string `name:"body-timeout" env:"BODY_TIMEOUT" default:"15s" help:"How long a client may take to send a request before it is answered 408."`
@@ -54,6 +57,7 @@ type Config struct {
 	DataDir           string
 	RateLimit         int // requests per minute and client; 0: off
 	TrustedProxies    []netip.Prefix
+	CORSOrigins       []string // as browsers write them, or * alone; empty: none
 	MaxFutureSkew     time.Duration
 	RequestTimeout    time.Duration
 	BodyTimeout       time.Duration
@@ -100,6 +104,7 @@ func (s *Settings) Resolve() (*Config, error) {
 		DataDir:           strings.TrimSpace(s.DataDir),
 		RateLimit:         r.integer("RATE_LIMIT", s.RateLimit, 0, 1_000_000_000),
 		TrustedProxies:    r.prefixes("TRUSTED_PROXIES", s.TrustedProxies),
+		CORSOrigins:       r.origins("CORS_ORIGINS", s.CORSOrigins),
 		MaxFutureSkew:     r.duration("MAX_FUTURE_SKEW", s.MaxFutureSkew, 0, 24*time.Hour),
 		RequestTimeout:    r.duration("REQUEST_TIMEOUT", s.RequestTimeout, 100*time.Millisecond, 5*time.Minute),
 		BodyTimeout:       r.duration("BODY_TIMEOUT", s.BodyTimeout, 100*time.Millisecond, 5*time.Minute),
@@ -256,6 +261,61 @@ func (r *resolver) prefixes(name, text string) []netip.Prefix {
 		prefixes = append(prefixes, p.Masked())
 	}
 	return prefixes
+}
+
+// origins reads web origins and writes each as browsers do (RFC 6454, section 6.2).
+func (r *resolver) origins(name, text string) []string {
+	var origins []string
+	for part := range strings.SplitSeq(text, ",") {
+		part = strings.TrimSpace(part)
+		if part == "" {
+			continue
+		}
+		origin, wrong := webOrigin(part)
+		if wrong != "" {
+			r.fail(name, "%q %s", part, wrong)
+			continue
+		}
+		if !slices.Contains(origins, origin) {
+			origins = append(origins, origin)
+		}
+	}
+	if len(origins) > 1 && slices.Contains(origins, "*") {
+		r.fail(name, "* is every origin: list it alone, or leave it out")
+	}
+	return origins
+}
+
+// webOrigin returns the origin as browsers write it, or what is wrong with it.
+func webOrigin(text string) (origin, wrong string) {
+	if text == "*" {
+		return text, ""
+	}
+	u, err := url.Parse(text)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return "", "is not an origin, like https://shop.example or http://localhost:5173, nor *"
+	}
+	host, port := strings.ToLower(u.Hostname()), u.Port()
+	if n, err := strconv.ParseUint(port, 10, 16); port != "" && (err != nil || n == 0) {
+		return "", "has a port that is not a number from 1 to 65535"
+	}
+	switch {
+	case u.User != nil || u.Path != "" || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || strings.HasSuffix(text, "#"):
+		return "", "is more than an origin: give the scheme, the host and the port, and leave out what follows, a slash too"
+	case strings.Contains(host, "*"):
+		return "", "has a wildcard: list each origin, or * alone for every one"
+	case strings.ContainsFunc(host, func(c rune) bool { return c > unicode.MaxASCII }):
+		return "", "has a host that browsers write otherwise: give its ASCII form, xn--…"
+	case port == "" && strings.HasSuffix(u.Host, ":"):
+		return "", "has a colon and no port after it"
+	}
+	if strings.Contains(host, ":") {
+		host = "[" + host + "]"
+	}
+	if port != "" && port != map[string]string{"http": "80", "https": "443"}[u.Scheme] {
+		host += ":" + port
+	}
+	return u.Scheme + "://" + host, ""
 }
 
 func (r *resolver) level(name, text string) slog.Level {

@@ -76,6 +76,15 @@ func TestBadSettings(t *testing.T) {
 		"negative limit":        {func(s *config.Settings) { s.RateLimit = "-1" }, []string{`RATE_LIMIT: "-1" is not a whole number from 0`}},
 		"limit in words":        {func(s *config.Settings) { s.RateLimit = "many" }, []string{"RATE_LIMIT: "}},
 		"bad network":           {func(s *config.Settings) { s.TrustedProxies = "10.0.0.0/8,x/9" }, []string{`TRUSTED_PROXIES: "x/9"`}},
+		"an origin by name":     {func(s *config.Settings) { s.CORSOrigins = "shop.example" }, []string{`CORS_ORIGINS: "shop.example" is not an origin, like https://`}},
+		"an origin of files":    {func(s *config.Settings) { s.CORSOrigins = "null" }, []string{`CORS_ORIGINS: "null" is not an origin`}},
+		"an origin with a path": {func(s *config.Settings) { s.CORSOrigins = "https://shop.example/" }, []string{`CORS_ORIGINS: "https://shop.example/" is more than an origin`}},
+		"an origin with a star": {func(s *config.Settings) { s.CORSOrigins = "https://*.example" }, []string{`CORS_ORIGINS: "https://*.example" has a wildcard`}},
+		"an origin in Umlauts":  {func(s *config.Settings) { s.CORSOrigins = "https://käse.example" }, []string{`CORS_ORIGINS: "https://käse.example" has a host that browsers write otherwise`}},
+		"an origin's bad port":  {func(s *config.Settings) { s.CORSOrigins = "https://a:65536" }, []string{`CORS_ORIGINS: "https://a:65536" has a port`}},
+		"an origin's no port":   {func(s *config.Settings) { s.CORSOrigins = "https://a:" }, []string{`CORS_ORIGINS: "https://a:" has a colon`}},
+		"every origin and one":  {func(s *config.Settings) { s.CORSOrigins = "*,https://a" }, []string{"CORS_ORIGINS: * is every origin"}},
+		"two bad origins":       {func(s *config.Settings) { s.CORSOrigins = "a,https://b,ftp://c" }, []string{`CORS_ORIGINS: "a"`, `CORS_ORIGINS: "ftp://c"`}},
 		"skew without a unit":   {func(s *config.Settings) { s.MaxFutureSkew = "60" }, []string{"MAX_FUTURE_SKEW: "}},
 		"skew too long":         {func(s *config.Settings) { s.MaxFutureSkew = "25h" }, []string{"MAX_FUTURE_SKEW: "}},
 		"no time for requests":  {func(s *config.Settings) { s.RequestTimeout = "1ms" }, []string{"REQUEST_TIMEOUT: "}},
@@ -146,6 +155,22 @@ func TestSizesHaveUnits(t *testing.T) {
 		s.MaxBatchBytes = text
 		if c, err := s.Resolve(); err != nil || c.MaxBatchBytes != want {
 			t.Errorf("%q: %v, %v", text, c.MaxBatchBytes, err)
+		}
+	}
+}
+
+func TestOriginsAreWrittenAsBrowsersDo(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string][]string{
+		"": nil, " , ": nil, " * ": {"*"},
+		"HTTPS://Shop.Example:443, http://a:80,http://a": {"https://shop.example", "http://a"},
+		"http://a:443,http://localhost:5173":             {"http://a:443", "http://localhost:5173"},
+		"http://[::1]:8080,https://[FE80::1]":            {"http://[::1]:8080", "https://[fe80::1]"},
+	} {
+		s := defaults()
+		s.CORSOrigins = text
+		if c, err := s.Resolve(); err != nil || !slices.Equal(c.CORSOrigins, want) {
+			t.Errorf("%q: %q, %v; want %q", text, c.CORSOrigins, err, want)
 		}
 	}
 }

@@ -70,7 +70,7 @@ func Check(r *http.Request, status int, header http.Header, body []byte) error {
 }
 
 // find returns the operation that a request is for. Where there is none, what any
-// path may answer stands in for it: 404 or 405, and 429 before either.
+// path may answer stands in for it: 404 or 405, 204 to a preflight, and 429 before 404 or 405.
 func find(document *openapi3.T, r *http.Request) (*routers.Route, map[string]string) {
 	segments := strings.Split(r.URL.EscapedPath(), "/")
 	for template, item := range document.Paths.Map() {
@@ -82,6 +82,9 @@ func find(document *openapi3.T, r *http.Request) (*routers.Route, map[string]str
 		if operation == nil && r.Method == http.MethodHead {
 			operation = item.Get
 		}
+		if operation == nil && r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != "" {
+			return anyPath(document, template, item, "204", "405"), nil
+		}
 		if operation == nil {
 			return anyPath(document, template, item, "405"), nil
 		}
@@ -90,12 +93,13 @@ func find(document *openapi3.T, r *http.Request) (*routers.Route, map[string]str
 	return anyPath(document, r.URL.Path, &openapi3.PathItem{}, "404"), nil
 }
 
-func anyPath(document *openapi3.T, path string, item *openapi3.PathItem, status string) *routers.Route {
-	component := map[string]string{"404": "NotFound", "405": "MethodNotAllowed"}[status]
-	responses := openapi3.NewResponses(
-		openapi3.WithName(status, document.Components.Responses[component].Value),
-		openapi3.WithName("429", document.Components.Responses["RateLimited"].Value),
-	)
+// anyPath returns an operation with the answers that any path may give.
+func anyPath(document *openapi3.T, path string, item *openapi3.PathItem, statuses ...string) *routers.Route {
+	components := map[string]string{"204": "Preflight", "404": "NotFound", "405": "MethodNotAllowed", "429": "RateLimited"}
+	responses := openapi3.NewResponses()
+	for _, status := range append(statuses, "429") {
+		responses.Set(status, document.Components.Responses[components[status]])
+	}
 	responses.Delete("default")
 	return &routers.Route{Spec: document, Path: path, PathItem: item, Method: http.MethodGet, Operation: &openapi3.Operation{Responses: responses}}
 }

@@ -97,8 +97,9 @@ func (faulty) RequestRefused(string) {}
 
 func (faulty) InFlight(func() (requests, bytes int64)) {}
 
-// serveFaulty serves the whole edge over faulty parts, on a real socket.
-func serveFaulty(t *testing.T) string {
+// serveFaulty serves the whole edge over faulty parts, on a real socket, to pages of the
+// origins given.
+func serveFaulty(t *testing.T, origins ...string) string {
 	t.Helper()
 	questions := query.New(query.Config{
 		Probe: func(context.Context) error { return nil }, Counter: faulty{}, Reader: faulty{}, Totals: faulty{}, Observer: faulty{}, Clock: time.Now, MaxEvents: 10,
@@ -108,7 +109,7 @@ func serveFaulty(t *testing.T) string {
 		Rules:          ingest.NewRules(time.Hour, time.Now),
 		MetricsHandler: http.NotFoundHandler(), Logger: slog.New(slog.DiscardHandler),
 		MaxBatchEvents: 10, MaxBatchBytes: 1 << 20, MaxInFlightRequests: 100, MaxInFlightBytes: 64 << 20,
-		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
+		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, CORSOrigins: origins,
 	})
 	if err != nil {
 		t.Fatal(err)

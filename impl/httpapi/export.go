@@ -74,7 +74,7 @@ func (e *export) writeHeader(w http.ResponseWriter) {
 	header := w.Header()
 	header.Set("Content-Type", mediaType)
 	header.Set("Content-Disposition", fmt.Sprintf("attachment; filename=%q", name))
-	header.Set("Vary", "Accept-Encoding")
+	header.Add("Vary", "Accept-Encoding")
 	if e.gzip {
 		header.Set("Content-Encoding", "gzip")
 	}

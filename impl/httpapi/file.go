@@ -26,7 +26,7 @@ func (f *file) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	header := w.Header()
 	content, etag := f.content, f.etag
 	if f.gzipped != nil {
-		header.Set("Vary", "Accept-Encoding")
+		header.Add("Vary", "Accept-Encoding")
 		if strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
 			// Other bytes, so another tag (RFC 9110, section 8.8.3.3).
 			content, etag = f.gzipped, strings.TrimSuffix(f.etag, `"`)+`-gzip"`
@@ -70,7 +70,7 @@ type negotiated struct {
 // ServeHTTP serves the page to who asks for HTML, as browsers do, and the
 // document to everyone else.
 func (n negotiated) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Vary", "Accept")
+	w.Header().Add("Vary", "Accept")
 	if strings.Contains(r.Header.Get("Accept"), "text/html") {
 		n.html.ServeHTTP(w, r)
 		return

@@ -23,15 +23,31 @@ func newRouter(problems *problems) *router {
 
 // HandleFunc registers a pattern, "METHOD /path".
 func (t *router) HandleFunc(pattern string, handler func(http.ResponseWriter, *http.Request)) {
-	method, route, _ := strings.Cut(pattern, " ")
-	if route == "/" {
-		route = "/{$}" // the contract's / is one path, not all of them
-	}
+	method, path, _ := strings.Cut(pattern, " ")
+	route := routeOf(path)
 	t.methods[route] = append(t.methods[route], method)
 	if method == http.MethodGet {
 		t.methods[route] = append(t.methods[route], http.MethodHead) // the mux answers HEAD by GET
 	}
 	t.mux.HandleFunc(method+" "+route, handler)
+}
+
+// routeOf returns the mux's pattern for a path of the contract.
+func routeOf(path string) string {
+	if path == "/" {
+		return "/{$}" // the contract's / is one path, not all of them
+	}
+	return path
+}
+
+// route returns the pattern of the path that the request is for, which must have a
+// method that none of the contract's operations has. "" or "/": there is no such path.
+func (t *router) route(r *http.Request) string {
+	if !isClean(r.URL.EscapedPath()) {
+		return ""
+	}
+	_, pattern := t.mux.Handler(r)
+	return pattern
 }
 
 // complete registers the answers for everything else. Nothing is registered

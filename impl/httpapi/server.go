@@ -61,6 +61,7 @@ type Config struct {
 	Logger         *slog.Logger
 	Version        string
 	TrustedProxies []netip.Prefix
+	CORSOrigins    []string // origins whose pages may use the service, or "*" for all; none: no CORS
 
 	MaxFutureSkew  time.Duration // what Rules were given, for GET /limits
 	RateLimit      int           // what Limiter was given, per minute, for GET /limits; 0: no limit
@@ -135,6 +136,11 @@ func New(config Config) (http.Handler, error) {
 	}
 	if config.ValidateResponses {
 		handler = &responseValidator{next: handler, problems: problems, logger: config.Logger}
+	}
+	if len(config.CORSOrigins) > 0 {
+		if handler, err = newCORS(config.CORSOrigins, routes, handler); err != nil {
+			return nil, err
+		}
 	}
 	return &outermost{
 		next: handler, problems: problems, metrics: config.Metrics, health: config.Health, logger: config.Logger, admission: admission,
