@@ -55,9 +55,13 @@ load: deps ## Measure the product on this machine (LOAD="-quick", "-compare befo
 	cd load && go run . $(LOAD)
 
 .PHONY: load-test
-load-test: deps ## Test the load program, and see in under a minute that it works
-	cd load && go test -race ./... && go run . -quick
+load-test: deps ## Test the load programs, and see in some minutes that they work
+	cd load && go test -race ./... && go run . -quick && go run ./questions -quick
 	python3 -c 'compile(open("load/locustfile.py").read(), "load/locustfile.py", "exec")'
+
+.PHONY: load-questions
+load-questions: deps ## Measure questions on 10 million events (LOAD="-data DIR -keep" keeps them; wants the machine for itself)
+	cd load && go run ./questions $(LOAD)
 
 .PHONY: load-data
 load-data: ## Fill the server at ANALYTICS_URL with made-up events (DATA="-count 10000000 -seed 1"; start it with RATE_LIMIT=0)
@@ -68,11 +72,32 @@ fuzz: ## Run every fuzz target for FUZZTIME each (default 30s)
 	@scripts/fuzz.sh $(or $(FUZZTIME),30s)
 
 .PHONY: generate
-generate: ## Generate code from api/openapi.yaml and sql/
+generate: ## Generate code from api/openapi.yaml and sql/, the SDKs' too
 	go run ./api/cmd/check-keywords api/openapi.yaml
 	$(TOOLS) oapi-codegen -config api/server.yaml api/openapi.yaml
 	$(TOOLS) oapi-codegen -config api/client.yaml api/openapi.yaml
 	$(TOOLS) sqlc generate
+	@for sdk in $(SDKS); do $(MAKE) -s -C sdk/$$sdk generate; done
+
+SDKS := go typescript python
+
+.PHONY: sdk-lint
+sdk-lint: ## Run the linters of the SDKs
+	@for sdk in $(SDKS); do $(MAKE) -C sdk/$$sdk lint; done
+
+.PHONY: sdk-test
+sdk-test: ## Test the SDKs, each by itself and all in the same scenarios of faults
+	@scripts/test-deps.sh chromium
+	@for sdk in $(SDKS); do $(MAKE) -C sdk/$$sdk driver test; done
+	go test -tags sdk ./sdk/scenario
+
+.PHONY: sdk-quickstart
+sdk-quickstart: ## Do what the SDKs' getting-started pages say
+	@for sdk in $(SDKS); do $(MAKE) -C sdk/$$sdk quickstart; done
+
+.PHONY: sdk-bench
+sdk-bench: ## Measure what the SDKs cost
+	@for sdk in $(SDKS); do $(MAKE) -C sdk/$$sdk bench; done
 
 .PHONY: verify
 verify: ## Check that generated code, go.mod and the README are up to date

@@ -14,12 +14,14 @@ spec=api/openapi.yaml
 git ls-files -z --cached --others --exclude-standard -- ':!*/testdata/fuzz/*' | while IFS= read -r -d '' file; do
   [ -e "$file" ] && printf '%s\0' "$file"
 done | tar --null -T - -cf "$work/tree.tar"
+make -s -C sdk/typescript node_modules/.package-lock.json || exit 1
 make -s lint-spec >/dev/null 2>&1 || { echo "prove-gates: make lint-spec fails on the tree as it is" >&2; exit 1; }
 
 # fresh makes $work/copy the tree as it is.
 fresh() {
   rm -rf "$work/copy" && mkdir "$work/copy" && tar -xf "$work/tree.tar" -C "$work/copy" &&
-    ln -s "$root/api/lint/node_modules" "$work/copy/api/lint/node_modules" && git -C "$work/copy" init -q
+    ln -s "$root/api/lint/node_modules" "$work/copy/api/lint/node_modules" &&
+    ln -s "$root/sdk/typescript/node_modules" "$work/copy/sdk/typescript/node_modules" && git -C "$work/copy" init -q
 }
 
 # bites WHAT HINTS EDIT CHECK...: CHECK passes in a copy of the tree, and after EDIT
@@ -61,10 +63,13 @@ bites() {
 # replace FILE OLD NEW: the first OLD, which must be there.
 replace='replace() { OLD=$2 NEW=$3 perl -0pi -e '"'"'$n = s/\Q$ENV{OLD}\E/$ENV{NEW}/; END { exit !$n }'"'"' "$1"; };'
 
-bites "generated API code out of date" "gen/ is out of date" \
+bites "generated API code out of date" "gen is out of date" \
   "$replace replace $spec 'description: Who did it.' 'description: Who it was.'" scripts/verify.sh
-bites "generated SQL code out of date" "gen/ is out of date" \
+bites "generated SQL code out of date" "gen is out of date" \
   "$replace replace sql/queries/postgres/installation.sql 'SELECT id' 'SELECT id, created_at'" scripts/verify.sh
+for made in sdk/go/models.gen.go sdk/typescript/src/contract.gen.ts sdk/python/analytics_client/models.py; do
+  bites "an SDK out of date" "$made is out of date" "echo >>$made" scripts/verify.sh
+done
 bites "go.mod not tidy" "is not tidy" \
   "$replace replace go.mod 'require (' 'require golang.org/x/mod v0.30.0
 require ('" scripts/verify.sh
