@@ -231,6 +231,7 @@ func TestRetries(t *testing.T) {
 	}
 	for name, answer := range map[string]func(r *http.Request) (*reply, error){
 		"no connection":   func(*http.Request) (*reply, error) { return nil, errors.New("connection refused") },
+		"a panic":         func(*http.Request) (*reply, error) { panic("no") },
 		"a cut answer":    func(*http.Request) (*reply, error) { return cut(10), nil },
 		"a time-out":      func(r *http.Request) (*reply, error) { <-r.Context().Done(); return nil, r.Context().Err() },
 		"408":             func(*http.Request) (*reply, error) { return problem(408, "request_timeout"), nil },

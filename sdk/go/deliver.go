@@ -50,8 +50,13 @@ func (a *answer) verdict(i int) verdict {
 	return a.all
 }
 
-// deliver sends a batch once.
-func (d *deliverer) deliver(ctx context.Context, batch []item) answer {
+// deliver sends a batch once. A transport of the caller's that panics costs a try, not the application.
+func (d *deliverer) deliver(ctx context.Context, batch []item) (a answer) {
+	defer func() {
+		if p := recover(); p != nil {
+			a = answer{again: true, err: fmt.Errorf("the HTTP client panicked: %v", p)}
+		}
+	}()
 	ctx, cancel := context.WithTimeout(ctx, d.options.RequestTimeout)
 	defer cancel()
 	body, compressed := d.encode(batch)
@@ -73,7 +78,7 @@ func (d *deliverer) deliver(ctx context.Context, batch []item) answer {
 	if err != nil {
 		return answer{again: true, err: fmt.Errorf("the answer (%d) broke off: %w", response.StatusCode, err)}
 	}
-	a := d.read(response, text, len(batch))
+	a = d.read(response, text, len(batch))
 	// Nobody reads the request's body any more once the server has answered about all of it.
 	if response.StatusCode == http.StatusAccepted {
 		d.body = body

@@ -77,22 +77,19 @@ func (c *Client) backoff(failures int, retryAfter time.Duration) time.Duration {
 
 // awaitBatch waits until a batch is due and takes it. It returns nil when there is nothing more to do.
 func (c *Client) awaitBatch(ctx context.Context) []item {
-	closing := c.closing
 	for {
 		batch, due, more := c.nextBatch()
 		if batch != nil || !more || ctx.Err() != nil {
 			return batch
 		}
-		var timer <-chan time.Time
+		var alarm <-chan time.Time
 		if due > 0 {
-			t := time.NewTimer(due)
-			defer t.Stop()
-			timer = t.C
+			alarm = time.After(due)
 		}
 		select {
 		case <-c.wake:
-		case <-timer:
-		case <-closing:
+		case <-alarm:
+		case <-c.closing:
 		case <-ctx.Done():
 		}
 	}

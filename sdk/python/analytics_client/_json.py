@@ -7,6 +7,10 @@ from decimal import Decimal
 from typing import Any, Mapping
 
 
+class NotJSON(TypeError):
+    """A value of a type that JSON doesn't have. The text names the type, and no value."""
+
+
 class _HasDecimal(Exception):
     """The encoder of the standard library met what only ours can write."""
 
@@ -16,7 +20,7 @@ def _refuse(value: object) -> Any:
         raise _HasDecimal
     if isinstance(value, Mapping):
         return dict(value)
-    raise TypeError(f"{type(value).__name__} is nothing that JSON has")
+    raise NotJSON(f"{type(value).__name__} is nothing that JSON has")
 
 
 # Written in C, unlike an encoder that is told to write Decimals.

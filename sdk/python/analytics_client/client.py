@@ -146,8 +146,12 @@ class Client:
         self._journal: Optional[Journal] = None
         self._begin()
         if queue_dir is not None:
-            self._journal = Journal(queue_dir)
-            self._recover(self._journal)
+            journal = Journal(queue_dir)
+            try:
+                self._recover(journal)
+            except BaseException:
+                journal.abandon()
+                raise
         _clients.add(self)
         self._speak()
 
@@ -187,6 +191,7 @@ class Client:
     def _recover(self, journal: Journal) -> None:
         """Put into the queue what an earlier process left on disk."""
         events, unreadable = journal.recover()
+        self._journal = journal
         if unreadable:
             self._say(
                 logging.WARNING, "%d lines of the on-disk queue were cut by a crash; they are skipped", unreadable
@@ -248,16 +253,15 @@ class Client:
             "timestamp": int(time.time()) if timestamp is None else timestamp,
             "event_id": uuid7() if event_id is None else event_id,
         }
-        if isinstance(payload, dict):
+        if payload is not None:
+            if not isinstance(payload, (dict, Mapping)):  # the second takes longer
+                return self._reject("/payload", "type", "must be an object")
             event["payload"] = payload
-        elif isinstance(payload, Mapping):
-            event["payload"] = dict(payload)
-        elif payload is not None:
-            return self._reject("/payload", "type", "must be an object")
         try:
             data = _json.encode(event)
-        except Exception as error:  # also what a member's own methods raise
-            return self._reject("", "type", f"can't be made into JSON: {error}")
+        except Exception as error:  # also what a member's own methods raise, with a text that is theirs
+            why = str(error) if isinstance(error, _json.NotJSON) else type(error).__name__
+            return self._reject("", "type", f"can't be made into JSON: {why}")
         if len(data) > _MAX_EVENT_BYTES:
             return self._reject("", "too_large", f"must be at most {_MAX_EVENT_BYTES} bytes")
 

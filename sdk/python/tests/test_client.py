@@ -13,7 +13,7 @@ import unittest
 from decimal import Decimal
 from email.utils import formatdate
 from types import MappingProxyType
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, Tuple
 from unittest import mock
 
 from analytics_client import Client, Outcome, QueueDirError
@@ -63,13 +63,23 @@ class TrackTest(ClientTest):
     def test_what_is_no_event_is_rejected_and_raises_nothing(self) -> None:
         class Evil:
             def __str__(self) -> str:
-                raise RuntimeError("no")
+                raise RuntimeError(SECRET)
 
             __repr__ = __str__
 
         class EvilMapping(Dict[str, Any]):
             def items(self) -> Any:
-                raise RuntimeError("no")
+                raise RuntimeError(SECRET)
+
+        class EvilView(Mapping[str, Any]):
+            def __getitem__(self, _: str) -> Any:
+                raise RuntimeError(SECRET)
+
+            def __iter__(self) -> Iterator[str]:
+                return iter(["a"])
+
+            def __len__(self) -> int:
+                return 1
 
         loop: Dict[str, Any] = {}
         loop["loop"] = loop
@@ -85,6 +95,7 @@ class TrackTest(ClientTest):
             {"a": "x" * (129 << 10)},
             loop,
             EvilMapping(a=1),
+            EvilView(),
         ]
         with FakeServer() as server:
             client, outcomes = self.recording(server.url)
@@ -98,6 +109,8 @@ class TrackTest(ClientTest):
         self.assertEqual(client.stats().rejected, len(bad) + 1)
         self.assertEqual([outcome.code for outcome in outcomes].count("too_large"), 1)
         self.assertEqual(outcomes[0].violations[0].pointer, "/payload")
+        self.assertIn("set is nothing that JSON has", " ".join(self.log))
+        self.assertNotIn(SECRET, " ".join(self.log))
         self.assertEqual(outcomes[0].event, {})
 
     def test_a_defect_of_ours_raises_nothing(self) -> None:
@@ -528,6 +541,13 @@ class QueueDirTest(ClientTest):
             self.assertTrue(client.close())
         self.assertEqual([outcome.event for outcome in outcomes], left)
         self.assertEqual(os.listdir(folder), ["lock"])
+
+    def test_a_folder_that_cannot_be_read_is_free_again(self) -> None:
+        folder = self.folder()
+        os.mkdir(os.path.join(folder, "000000000001.ndjson"))
+        for _ in range(2):
+            with self.assertRaisesRegex(QueueDirError, "can't be read"):
+                Client("http://127.0.0.1:9", queue_dir=folder)
 
     def test_a_torn_line_is_skipped_and_said(self) -> None:
         folder = self.folder()

@@ -105,15 +105,25 @@ export class Analytics {
   }
 }
 
-/** In Node, says that events are lost when the program ends before they are delivered. */
-function warnAtExit(delivery: Delivery, { logger, storage }: Settings): () => void {
-  const process = (globalThis as { process?: { on?: Listening; off?: Listening } }).process;
-  const warn = () => {
+/** Clients of this process that aren't closed: one listener is for all of them. */
+const unclosed = new Map<Delivery, Settings>();
+
+function warnOfUndelivered(): void {
+  for (const [delivery, { logger, storage }] of unclosed) {
     const { queued } = delivery.stats;
     if (queued > 0 && storage === undefined) logger.warn(`the program ends with ${queued} events undelivered: close the client before`);
+  }
+}
+
+/** In Node, says that events are lost when the program ends before they are delivered. */
+function warnAtExit(delivery: Delivery, settings: Settings): () => void {
+  const process = (globalThis as { process?: { on?: Listening; off?: Listening } }).process;
+  if (unclosed.size === 0) process?.on?.("beforeExit", warnOfUndelivered);
+  unclosed.set(delivery, settings);
+  return () => {
+    unclosed.delete(delivery);
+    if (unclosed.size === 0) process?.off?.("beforeExit", warnOfUndelivered);
   };
-  process?.on?.("beforeExit", warn);
-  return () => process?.off?.("beforeExit", warn);
 }
 
 type Listening = (name: "beforeExit", listener: () => void) => unknown;

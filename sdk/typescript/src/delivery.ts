@@ -11,10 +11,15 @@ import { bodyBytes, Transport } from "./transport.js";
 export interface Stats {
   /** Events that aren't settled. */
   queued: number;
+  /** Events with the outcome `accepted`. */
   accepted: number;
+  /** Events with the outcome `duplicate`. */
   duplicate: number;
+  /** Events with the outcome `rejected`. */
   rejected: number;
+  /** Events with the outcome `dropped`. */
   dropped: number;
+  /** Events with the outcome `failed`. */
   failed: number;
   /** Tries of `POST /events`, also those that found no server. */
   requests: number;
@@ -85,17 +90,14 @@ export class Delivery {
 
   /** Takes an event, or not: then it is dropped. */
   add(event: Serialized): boolean {
-    const { maxQueueEvents, maxQueueBytes, onFull } = this.#settings;
-    const full = () => this.#unsettled >= maxQueueEvents || this.#unsettledBytes + event.bytes > maxQueueBytes;
-    const entry: Entry = { ...event, seq: ++this.#seq, since: performance.now(), tries: 0, underway: 0, settled: false };
-    if (full() && onFull === "drop_oldest" && event.bytes <= maxQueueBytes) {
-      while (full()) {
+    if (this.#settings.onFull === "drop_oldest" && event.bytes <= this.#settings.maxQueueBytes) {
+      while (!this.#hasRoom(event)) {
         const oldest = this.#queue.takeOldest();
         if (oldest === undefined) break; // all are under way
         this.#settle([[oldest, { status: "dropped", reason: "queue_full" }]]);
       }
     }
-    if (full()) {
+    if (!this.#hasRoom(event)) {
       this.refuse(deserialize(event.json)!, { status: "dropped", reason: "queue_full" });
       return false;
     }
@@ -105,10 +107,17 @@ export class Delivery {
       if (!this.#storageWarned) this.#settings.logger.warn(`an event is kept in memory only, for the storage failed: ${message(error)}`);
       this.#storageWarned = true;
     }
+    const entry: Entry = {
+      id: event.id, json: event.json, bytes: event.bytes, seq: ++this.#seq, since: performance.now(), tries: 0, underway: 0, settled: false,
+    };
     this.#queue.push(entry);
     this.#count(entry);
     this.#go();
     return true;
+  }
+
+  #hasRoom(event: Serialized): boolean {
+    return this.#unsettled < this.#settings.maxQueueEvents && this.#unsettledBytes + event.bytes <= this.#settings.maxQueueBytes;
   }
 
   /** Takes what an earlier client left in the storage. */

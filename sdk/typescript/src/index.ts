@@ -8,6 +8,7 @@ export { Analytics } from "./client.js";
 export type { components, operations, paths } from "./contract.gen.js";
 export type { Settled, Stats } from "./delivery.js";
 export type { Event, Outcome, Violation } from "./event.js";
+export { IndexedDBStorage, type IndexedDBStorageOptions } from "./indexeddb.js";
 export type { Logger, Options } from "./options.js";
 export { type AskOptions, type Problem, ProblemError, type Questions } from "./questions.js";
 export { type EventStorage, LocalStorage, type LocalStorageOptions, MemoryStorage, type StoredEvent } from "./storage.js";

@@ -12,6 +12,7 @@ export type Problem = Schemas["Problem"];
 
 /** Thrown when the service answers with a problem, or something on the way with something else. */
 export class ProblemError extends Error {
+  /** Always `ProblemError`. */
   override readonly name = "ProblemError";
   /** The HTTP status. */
   readonly status: number;

@@ -41,7 +41,16 @@ test("a page of another origin", async (t) => {
   }
   const track = (page, count, pad = 0) => page.evaluate(([first, count, pad]) => track(first, count, pad), [numbers(count), count, pad]);
   const settled = (page, count) => page.waitForFunction((count) => window.outcomes.length >= count, count);
-  const kept = (page) => page.evaluate(() => Object.entries(localStorage).filter(([name]) => name.startsWith("analytics:event:")).map(([, json]) => JSON.parse(json)));
+  // kept reads what is in both storages.
+  const kept = (page) =>
+    page.evaluate(async () => {
+      const local = Object.entries(localStorage).filter(([name]) => name.startsWith("analytics:event:")).map(([, json]) => JSON.parse(json));
+      const done = (request) => new Promise((resolve, reject) => Object.assign(request, { onsuccess: () => resolve(request.result), onerror: () => reject(request.error) }));
+      const database = await done(indexedDB.open("analytics"));
+      const indexed = database.objectStoreNames.contains("events") ? await done(database.transaction("events").objectStore("events").getAll()) : [];
+      database.close();
+      return [...local, ...indexed.map(({ json }) => JSON.parse(json))];
+    });
 
   // allThere waits for the server to have the events up to now, each once.
   async function allThere() {
@@ -84,8 +93,8 @@ test("a page of another origin", async (t) => {
     await allThere();
   });
 
-  await t.test("keeps events over its end without a network, with their ids", async (t) => {
-    const { page, context } = await visit(t, { storage: "" });
+  for (const storage of ["local", "indexed"]) await t.test(`keeps events over its end without a network, with their ids: ${storage}`, async (t) => {
+    const { page, context } = await visit(t, { storage });
     await context.setOffline(true);
     await track(page, 10);
     await page.waitForFunction(() => analytics.stats().requests >= 2);
@@ -94,16 +103,16 @@ test("a page of another origin", async (t) => {
     await page.close();
     await context.setOffline(false);
 
-    const { page: later } = await visit(t, { storage: "" }, context);
+    const { page: later } = await visit(t, { storage }, context);
     await settled(later, 10);
     const rows = await allThere();
     for (const event of events) assert.equal(rows.get(event.payload.n).event_id, event.event_id);
     assert.deepEqual(await later.evaluate(() => outcomes.map(({ id }) => id)), events.map(({ event_id }) => event_id).sort());
-    assert.deepEqual(await kept(later), []);
+    await eventually(async () => assert.deepEqual(await kept(later), []));
   });
 
   await t.test("sends what waits when it is reloaded, and once more what it can't know of", async (t) => {
-    const { page } = await visit(t, { storage: "", interval: 3_600_000 });
+    const { page } = await visit(t, { storage: "local", interval: 3_600_000 });
     await track(page, 10);
     const events = await kept(page);
     assert.equal(events.length, 10);
@@ -115,9 +124,9 @@ test("a page of another origin", async (t) => {
   });
 
   await t.test("leaves alone what another page of the site has", async (t) => {
-    const { page, context } = await visit(t, { storage: "", interval: 3_600_000 });
+    const { page, context } = await visit(t, { storage: "local", interval: 3_600_000 });
     await track(page, 5);
-    const { page: other } = await visit(t, { storage: "" }, context);
+    const { page: other } = await visit(t, { storage: "local" }, context);
     await track(other, 1);
     await settled(other, 1);
     assert.deepEqual(await other.evaluate(() => outcomes.length), 1);
@@ -155,7 +164,7 @@ test("a page of another origin", async (t) => {
   });
 
   await t.test("hands the browser no more than it takes, and the rest follows", async (t) => {
-    const { page, context } = await visit(t, { storage: "", interval: 3_600_000 });
+    const { page, context } = await visit(t, { storage: "local", interval: 3_600_000 });
     await track(page, 200, 1000);
     await page.goto("about:blank");
     const there = await eventually(async () => {
@@ -164,7 +173,7 @@ test("a page of another origin", async (t) => {
       return rows.length - (next - 200);
     });
     assert.ok(there < 70, `${there} events of over 1,000 bytes are in 64 KiB`);
-    const { page: later } = await visit(t, { storage: "" }, context);
+    const { page: later } = await visit(t, { storage: "local" }, context);
     const [size, ...more] = (await later.evaluate(() => localStorage.getItem("bodies"))).trim().split(" ").map(Number);
     assert.ok(size > 60_000 && size <= 65_536, `handed over ${size} bytes`);
     assert.ok(more.every((size) => size <= 32_768), `ordinary requests that may outlive the page: ${more}`);
