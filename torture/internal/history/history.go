@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"math"
 	"os"
 	"sync"
 	"time"
@@ -44,7 +45,7 @@ type Event struct {
 	Timestamp int64           `json:"timestamp"` // Unix seconds
 	ID        string          `json:"id"`
 	Payload   json.RawMessage `json:"payload,omitempty"`
-	Valid     bool            `json:"valid"` // whether the contract allows it
+	Valid     bool            `json:"valid"` // whether the contract lets it be stored, sent as it was
 }
 
 // Operation is a request and what came of it.
@@ -57,17 +58,55 @@ type Operation struct {
 	Status   int       `json:"status,omitempty"` // 0: no answer
 	Events   []Event   `json:"events,omitempty"`
 	Outcomes []Outcome `json:"outcomes"` // of each event; of a question the one that it has
+	Atomic   bool      `json:"atomic,omitempty"` // a batch of which all is to be stored, or nothing
 
 	// Of questions:
 	EventType string  `json:"event_type,omitempty"`
 	From      int64   `json:"from,omitempty"` // Unix seconds; 0: from the beginning
 	To        int64   `json:"to,omitempty"`   // exclusive; 0: without an end
 	Interval  string  `json:"interval,omitempty"`
-	Counts    []int64 `json:"counts,omitempty"` // the answer: one count, or one for each bucket
+	Counts    []int64 `json:"counts,omitempty"` // the answer: one count, or one for each bucket; see Bounds
 
 	// Problem says what was wrong with the answer itself: it isn't in the contract,
 	// or its status is one that must not occur.
 	Problem string `json:"problem,omitempty"`
+}
+
+// Bounds returns what the counts of a question stand for: count i is that of the
+// events from bound i on to before bound i+1, in Unix seconds. Buckets are UTC's.
+func (o *Operation) Bounds() []int64 {
+	from, to := o.From, o.To
+	if from == 0 {
+		from = math.MinInt64
+	}
+	if to == 0 {
+		to = math.MaxInt64
+	}
+	bounds := []int64{from}
+	if o.Kind == Series && o.From != 0 && o.To != 0 {
+		for next := nextBucket(from, o.Interval); next < to; next = nextBucket(next, o.Interval) {
+			bounds = append(bounds, next)
+		}
+	}
+	return append(bounds, to)
+}
+
+// nextBucket returns the start of the bucket after the one that holds a moment.
+func nextBucket(at int64, interval string) int64 {
+	t := time.Unix(at, 0).UTC()
+	midnight := time.Date(t.Year(), t.Month(), t.Day(), 0, 0, 0, 0, time.UTC)
+	switch interval {
+	case "minute":
+		return at - at%60 + 60
+	case "hour":
+		return at - at%3600 + 3600
+	case "week":
+		return midnight.AddDate(0, 0, 7-(int(t.Weekday())+6)%7).Unix() // from Monday
+	case "month":
+		return time.Date(t.Year(), t.Month()+1, 1, 0, 0, 0, 0, time.UTC).Unix()
+	default: // the contract's: a day
+		return midnight.AddDate(0, 0, 1).Unix()
+	}
 }
 
 // bufferSize is all that a Recorder holds beside the operation at hand.

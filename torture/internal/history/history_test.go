@@ -3,11 +3,14 @@ package history_test
 import (
 	"encoding/json"
 	"errors"
+	"math"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"highload.example/analytics/torture/internal/history"
 )
@@ -107,5 +110,47 @@ func TestALostRecordIsAnError(t *testing.T) {
 	recorder.Record(history.Operation{Events: []history.Event{{Payload: json.RawMessage("{")}}})
 	if err := recorder.Close(); err == nil {
 		t.Error("an operation that can't be written was lost in silence")
+	}
+}
+
+func TestBounds(t *testing.T) {
+	t.Parallel()
+	at := func(text string) int64 {
+		parsed, err := time.Parse(time.DateTime, text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return parsed.Unix()
+	}
+	for name, c := range map[string]struct {
+		question history.Operation
+		want     []int64
+	}{
+		"everything": {history.Operation{Kind: history.Count}, []int64{math.MinInt64, math.MaxInt64}},
+		"a range":    {history.Operation{Kind: history.Count, From: 10, To: 200}, []int64{10, 200}},
+		"cut minutes": {
+			history.Operation{Kind: history.Series, Interval: "minute", From: 30, To: 130},
+			[]int64{30, 60, 120, 130},
+		},
+		"whole hours": {
+			history.Operation{Kind: history.Series, Interval: "hour", From: 3600, To: 3 * 3600},
+			[]int64{3600, 2 * 3600, 3 * 3600},
+		},
+		"days over a leap day": {
+			history.Operation{Kind: history.Series, Interval: "day", From: at("2024-02-28 12:00:00"), To: at("2024-03-01 12:00:00")},
+			[]int64{at("2024-02-28 12:00:00"), at("2024-02-29 00:00:00"), at("2024-03-01 00:00:00"), at("2024-03-01 12:00:00")},
+		},
+		"weeks begin on Monday": {
+			history.Operation{Kind: history.Series, Interval: "week", From: at("2024-01-07 12:00:00"), To: at("2024-01-15 00:00:01")},
+			[]int64{at("2024-01-07 12:00:00"), at("2024-01-08 00:00:00"), at("2024-01-15 00:00:00"), at("2024-01-15 00:00:01")},
+		},
+		"months over a year's end": {
+			history.Operation{Kind: history.Series, Interval: "month", From: at("2023-12-01 00:00:00"), To: at("2024-02-01 00:00:00")},
+			[]int64{at("2023-12-01 00:00:00"), at("2024-01-01 00:00:00"), at("2024-02-01 00:00:00")},
+		},
+	} {
+		if got := c.question.Bounds(); !slices.Equal(got, c.want) {
+			t.Errorf("%s: %v, not %v", name, got, c.want)
+		}
 	}
 }
