@@ -19,7 +19,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"highload.example/analytics/load/internal/generator"
+	"highload.example/analytics/load/generator"
 )
 
 // asProgram makes the test binary be the program, because the bare server is

@@ -15,7 +15,7 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"highload.example/analytics/impl/testkit"
-	"highload.example/analytics/load/internal/generator"
+	"highload.example/analytics/load/generator"
 )
 
 // stand is what all measurements share: a directory, the product's program, and

@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"highload.example/analytics/load/internal/generator"
+	"highload.example/analytics/load/generator"
 )
 
 // mode is how a subject keeps events.
