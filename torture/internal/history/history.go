@@ -57,7 +57,7 @@ type Operation struct {
 	Target   string    `json:"target"`
 	Status   int       `json:"status,omitempty"` // 0: no answer
 	Events   []Event   `json:"events,omitempty"`
-	Outcomes []Outcome `json:"outcomes"` // of each event; of a question the one that it has
+	Outcomes []Outcome `json:"outcomes"`         // of each event; of a question the one that it has
 	Atomic   bool      `json:"atomic,omitempty"` // a batch of which all is to be stored, or nothing
 
 	// Of questions:
