@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"highload.example/analytics/impl/event"
+	"highload.example/analytics/impl/failpoint"
 )
 
 // publisher brings committed totals to the counters and then releases who waits,
@@ -79,6 +80,9 @@ func (p *publisher) run() {
 		}
 		totals = merge(totals[:0], taken)
 		p.send(totals)
+		if failpoint.Enabled {
+			failpoint.Hit(failpoint.BeforeAnswer)
+		}
 		for i, w := range taken {
 			p.service.release(w.batch, w.err)
 			taken[i] = written{}
