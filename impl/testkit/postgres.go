@@ -85,6 +85,11 @@ func sharedPostgres(t testing.TB) string {
 // itself every fsync; its time zone is an odd one, so that whoever forgets to say
 // UTC notices. Settings, name=value, win over these.
 func newPostgres(settings ...string) (*Server, error) {
+	return startPostgres((*Server).initialize, settings...)
+}
+
+// startPostgres starts a server on a data directory that prepare makes.
+func startPostgres(prepare func(s *Server, bin string, as *account) error, settings ...string) (*Server, error) {
 	bin, version, err := findPostgres()
 	if err != nil {
 		return nil, err
@@ -113,7 +118,12 @@ func newPostgres(settings ...string) (*Server, error) {
 		},
 		ready: postmasterReady,
 	}}
-	if err := s.initialize(bin, as); err != nil {
+	if as != nil {
+		if err := os.Chown(dir, int(as.uid), int(as.gid)); err != nil {
+			return nil, errors.Join(fmt.Errorf("giving PostgreSQL its directory: %w", err), os.RemoveAll(dir))
+		}
+	}
+	if err := prepare(s, bin, as); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
 	if err := s.launch(); err != nil {
@@ -123,26 +133,26 @@ func newPostgres(settings ...string) (*Server, error) {
 	return s, nil
 }
 
-// initialize makes the data directory. Like a server, initdb is supervised: if we
-// are killed meanwhile, neither it nor what it made so far stays behind.
+// initialize makes an empty data directory.
 func (s *Server) initialize(bin string, as *account) error {
-	if as != nil {
-		if err := os.Chown(s.dir, int(as.uid), int(as.gid)); err != nil {
-			return fmt.Errorf("giving PostgreSQL its directory: %w", err)
-		}
-	}
-	data := filepath.Join(s.dir, "data")
-	initdb, err := supervise(s.dir, "TERM", s.log(), as, filepath.Join(bin, "initdb"), "-D", data,
+	return s.fillData(as, filepath.Join(bin, "initdb"), "-D", filepath.Join(s.dir, "data"),
 		"-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync", "--no-instructions")
+}
+
+// fillData runs a program that makes the data directory. Like a server, it is
+// supervised: if we are killed meanwhile, neither it nor what it made so far stays
+// behind.
+func (s *Server) fillData(as *account, program ...string) error {
+	filler, err := supervise(s.dir, "TERM", s.log(), as, program...)
 	if err != nil {
 		return err
 	}
-	poll(readyTimeout, func() bool { return !running(initdb.pid) })
-	initdb.end(true) // which stops it, should it still run
-	// initdb deletes what it made when it fails or is stopped.
-	if _, err := os.Stat(filepath.Join(data, "PG_VERSION")); err != nil {
+	poll(readyTimeout, func() bool { return !running(filler.pid) })
+	filler.end(true) // which stops it, should it still run
+	// Both initdb and pg_basebackup delete what they made when they fail or are stopped.
+	if _, err := os.Stat(filepath.Join(s.dir, "data", "PG_VERSION")); err != nil {
 		log, _ := os.ReadFile(s.log()) // best effort: the error is the other one
-		return fmt.Errorf("initdb failed: %w\n%s", err, log)
+		return fmt.Errorf("%s failed: %w\n%s", filepath.Base(program[0]), err, log)
 	}
 	return nil
 }
