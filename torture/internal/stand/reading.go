@@ -1,0 +1,139 @@
+package stand
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"iter"
+	"path/filepath"
+	"strconv"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	goredis "github.com/redis/go-redis/v9"
+	_ "modernc.org/sqlite" // the driver of the embedded database
+
+	"highload.example/analytics/torture/internal/check"
+	"highload.example/analytics/torture/internal/history"
+)
+
+// Rows yields all rows of the record, read past the product.
+func (s *Stand) Rows(ctx context.Context) iter.Seq2[check.Row, error] {
+	return func(yield func(check.Row, error) bool) {
+		read := s.rowsOfSQLite
+		if s.Postgres != nil {
+			read = s.rowsOfPostgres
+		}
+		if err := read(ctx, yield); err != nil {
+			yield(check.Row{}, fmt.Errorf("reading the rows: %w", err))
+		}
+	}
+}
+
+func (s *Stand) rowsOfPostgres(ctx context.Context, yield func(check.Row, error) bool) (err error) {
+	conn, err := s.Postgres.Connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, conn.Close(ctx)) }()
+	rows, err := conn.Query(ctx, "SELECT user_id, event_type, extract(epoch FROM occurred_at)::bigint, event_id::text, payload::text FROM events")
+	if err != nil {
+		return fmt.Errorf("asking for them: %w", err)
+	}
+	var (
+		row     check.Row
+		payload *string
+	)
+	_, err = pgx.ForEachRow(rows, []any{&row.UserID, &row.Type, &row.Timestamp, &row.ID, &payload}, func() error {
+		row.Payload = nil
+		if payload != nil {
+			row.Payload = []byte(*payload)
+		}
+		if !yield(row, nil) {
+			return errStopped
+		}
+		return nil
+	})
+	if errors.Is(err, errStopped) {
+		return nil
+	}
+	return err
+}
+
+var errStopped = errors.New("nobody wants more rows")
+
+func (s *Stand) rowsOfSQLite(ctx context.Context, yield func(check.Row, error) bool) (err error) {
+	db, err := sql.Open("sqlite", "file:"+filepath.Join(s.DataDir, "analytics.db")+"?mode=ro")
+	if err != nil {
+		return fmt.Errorf("opening the database: %w", err)
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	rows, err := db.QueryContext(ctx, "SELECT user_id, event_type, occurred_at, event_id, payload FROM events")
+	if err != nil {
+		return fmt.Errorf("asking for them: %w", err)
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		var (
+			row check.Row
+			id  uuid.UUID
+		)
+		if err := rows.Scan(&row.UserID, &row.Type, &row.Timestamp, &id, &row.Payload); err != nil {
+			return fmt.Errorf("reading one: %w", err)
+		}
+		row.ID = id.String()
+		if !yield(row, nil) {
+			return nil
+		}
+	}
+	return rows.Err()
+}
+
+// Counts asks Redis for what it holds of each type. Types that it doesn't hold, or not
+// completely, replicas count in the database.
+func (s *Stand) Counts(ctx context.Context, types []string) (all []history.Operation, err error) {
+	if s.Redis == nil {
+		return nil, nil
+	}
+	var namespace string
+	if err := s.Postgres.Query(ctx, "SELECT id::text FROM installation", &namespace); err != nil {
+		return nil, err
+	}
+	err = s.WithRedis(func(client *goredis.Client) error {
+		for _, t := range types {
+			fields, err := client.HGetAll(ctx, "analytics:"+namespace+":count:{"+t+"}").Result()
+			if err != nil {
+				return fmt.Errorf("asking Redis for %s: %w", t, err)
+			}
+			if _, complete := fields["complete"]; !complete {
+				continue
+			}
+			delete(fields, "complete")
+			var sum int64
+			for slot, text := range fields {
+				n, err := strconv.ParseInt(text, 10, 64)
+				if err != nil {
+					return fmt.Errorf("slot %s of %s in Redis: %w", slot, t, err)
+				}
+				sum += n
+			}
+			all = append(all, history.Operation{
+				Kind: history.Count, Target: "Redis", EventType: t, Counts: []int64{sum}, Outcomes: []history.Outcome{history.Answered},
+			})
+		}
+		return nil
+	})
+	return all, err
+}
+
+// WithRedis lets use have a client of Redis, past the proxies.
+func (s *Stand) WithRedis(use func(*goredis.Client) error) error {
+	options, err := goredis.ParseURL(s.Redis.URL())
+	if err != nil {
+		return fmt.Errorf("reading Redis's URL: %w", err)
+	}
+	options.MaxRetries = -1
+	client := goredis.NewClient(options)
+	return errors.Join(use(client), client.Close())
+}
