@@ -61,7 +61,7 @@ func (l *ledger) judgeReads() {
 	l.walk(sent, func(f *fate) int64 { return f.tried }, func(r *read) int64 { return r.end }, func(r *read, i int, most int64) {
 		if r.counts[i] > most {
 			l.find(Overcounted, func() *finding {
-				f := l.ofRead(r, i, fmt.Sprintf("only %d had been sent by then", most))
+				f := l.ofRead(r, i, fmt.Sprintf("only %d that keep to the contract had been sent by then", most))
 				f.events = l.suspects(r.eventType, r.bounds[i], r.bounds[i+1], r.end)
 				f.keep = func(o *history.Operation, _ history.Outcome) bool { return o.Start <= r.end }
 				return f
@@ -165,7 +165,7 @@ func (l *ledger) judgeRest() error {
 	}
 	there := make([]bool, len(l.names)) // types that are stored
 	for i := range l.fates {
-		if f := &l.fates[i]; f.is(stored) {
+		if f := &l.fates[i]; f.is(stored) && !f.is(retyped) {
 			l.tallies[f.eventType].add(f.at)
 			there[f.eventType] = true
 		}

@@ -58,6 +58,7 @@ const (
 	settling // sent when everything was healed
 	stored
 	storedAgain
+	retyped // stored as another type
 )
 
 func (f *fate) is(m mark) bool { return f.marks&m != 0 }
@@ -334,9 +335,13 @@ func (l *ledger) holdAgainst(index int32, row Row) {
 	case content != f.content:
 		l.find(Altered, l.ofEvent(index, nil, "is stored with another payload: %.200s", row.Payload))
 	}
-	if row.Type != sent || f.is(stored) {
+	switch {
+	case f.is(stored):
 		l.more = append(l.more, Row{Type: row.Type, Timestamp: row.Timestamp})
-	} else {
+	case row.Type != sent:
+		l.more = append(l.more, Row{Type: row.Type, Timestamp: row.Timestamp})
+		f.marks |= stored | retyped
+	default:
 		f.marks |= stored
 	}
 }

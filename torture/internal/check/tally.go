@@ -1,6 +1,9 @@
 package check
 
-import "slices"
+import (
+	"math"
+	"slices"
+)
 
 // tally counts events of one type by their timestamps: a Fenwick tree (Fenwick, "A
 // new data structure for cumulative frequency tables", 1994), so that an event more
@@ -34,6 +37,9 @@ func (t *tally) between(from, to int64) int64 { return t.before(to) - t.before(f
 func (t *tally) before(at int64) int64 {
 	var sum int64
 	i, _ := slices.BinarySearch(t.at, at)
+	if at == math.MaxInt64 { // a range without an end has that, too
+		i = len(t.at)
+	}
 	for ; i > 0; i -= i & -i {
 		sum += int64(t.tree[i])
 	}

@@ -14,6 +14,8 @@ type sender struct {
 	source source
 	known  []history.Event // some that were accepted, to be sent again
 	open   []openEvent     // without a clear answer, to be sent again
+	// settling: nothing is given up any more.
+	settling bool
 }
 
 // openEvent is an event whose fate isn't known.
@@ -95,7 +97,8 @@ func (s *sender) allOrNothing() {
 	for range 2 + s.rng.IntN(maxBatch/2) {
 		events = append(events, s.source.valid())
 	}
-	if s.rng.IntN(4) == 0 {
+	spoiled := s.rng.IntN(4) == 0
+	if spoiled {
 		events[s.rng.IntN(len(events))] = s.source.invalid()
 		for i := range events {
 			events[i].Valid = false
@@ -104,10 +107,10 @@ func (s *sender) allOrNothing() {
 	f := s.batchForm()
 	f.atomic = true
 	o := s.send(s.target(""), f, events...)
-	if slices.ContainsFunc(o.Outcomes, isOpen) && s.rng.IntN(2) == 0 {
-		return
+	// Sent otherwise, those that were spoiled would be valid.
+	if !spoiled && (!slices.ContainsFunc(o.Outcomes, isOpen) || s.rng.IntN(2) == 0) {
+		s.learn(o)
 	}
-	s.learn(o)
 }
 
 // twins sends the same events to two servers at the same time, in opposite order.
@@ -170,7 +173,7 @@ func (s *sender) resend() {
 
 // settle sends until nothing is open.
 func (s *sender) settle(ctx context.Context) {
-	s.failed = 0
+	s.failed, s.settling = 0, true
 	for len(s.open) > 0 && ctx.Err() == nil {
 		s.resend()
 		s.rest(ctx)
@@ -188,7 +191,8 @@ func (s *sender) learn(o history.Operation) {
 		switch {
 		case !e.Valid && !isOpen(outcome):
 		case isOpen(outcome):
-			if len(s.open) < maxOpen {
+			// A client in twenty gives up; whether its event is stored stays open.
+			if s.settling || len(s.open) < maxOpen && s.rng.IntN(20) > 0 {
 				s.open = append(s.open, openEvent{Event: e, target: o.Target})
 			}
 		case len(s.known) < maxKnown:
