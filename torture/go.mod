@@ -17,6 +17,7 @@ require (
 	golang.org/x/term v0.47.0
 	highload.example/analytics v0.0.0
 	modernc.org/sqlite v1.61.1
+	pgregory.net/rapid v1.3.0
 )
 
 require (

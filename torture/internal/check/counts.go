@@ -45,12 +45,12 @@ func (l *ledger) judgeReads() {
 			}
 		}
 	}
-	l.walk(sure, func(f *fate) int64 { return f.sure }, l.sureBefore, func(r *read, i int, least int64) {
+	l.walk(sure, func(f *fate) int64 { return f.sure }, l.sureBefore, func(r *read, i int, from, to, least int64) {
 		if r.counts[i] < least {
 			l.find(Undercounted, func() *finding {
-				f := l.ofRead(r, i, fmt.Sprintf("at least %d were stored before the question", least))
+				f := l.ofRead(r, i, from, to, fmt.Sprintf("at least %d were stored before the question", least))
 				before := l.sureBefore(r)
-				f.events = l.latest(r.eventType, r.bounds[i], r.bounds[i+1], before)
+				f.events = l.latest(r.eventType, from, to, before)
 				f.keep = func(o *history.Operation, outcome history.Outcome) bool {
 					return o.End <= before && certain(o, outcome)
 				}
@@ -58,11 +58,11 @@ func (l *ledger) judgeReads() {
 			})
 		}
 	})
-	l.walk(sent, func(f *fate) int64 { return f.tried }, func(r *read) int64 { return r.end }, func(r *read, i int, most int64) {
+	l.walk(sent, func(f *fate) int64 { return f.tried }, func(r *read) int64 { return r.end }, func(r *read, i int, from, to, most int64) {
 		if r.counts[i] > most {
 			l.find(Overcounted, func() *finding {
-				f := l.ofRead(r, i, fmt.Sprintf("only %d that keep to the contract had been sent by then", most))
-				f.events = l.suspects(r.eventType, r.bounds[i], r.bounds[i+1], r.end)
+				f := l.ofRead(r, i, from, to, fmt.Sprintf("only %d that keep to the contract had been sent by then", most))
+				f.events = l.suspects(r.eventType, from, to, r.end)
 				f.keep = func(o *history.Operation, _ history.Outcome) bool { return o.Start <= r.end }
 				return f
 			})
@@ -70,9 +70,9 @@ func (l *ledger) judgeReads() {
 	})
 }
 
-// walk calls judge for each count of each question, with the number of events that
-// happened no later than the question's moment.
-func (l *ledger) walk(events []int32, happened func(*fate) int64, moment func(*read) int64, judge func(r *read, i int, n int64)) {
+// walk calls judge for each count of each question, with its range and the number of
+// events there that happened no later than the question's moment.
+func (l *ledger) walk(events []int32, happened func(*fate) int64, moment func(*read) int64, judge func(r *read, i int, from, to, n int64)) {
 	for _, t := range l.tallies {
 		t.clear()
 	}
@@ -86,9 +86,9 @@ func (l *ledger) walk(events []int32, happened func(*fate) int64, moment func(*r
 			l.tallies[f.eventType].add(f.at)
 			events = events[1:]
 		}
-		t := l.tallies[r.eventType]
+		t, bounds := l.tallies[r.eventType], r.bounds()
 		for c := range r.counts {
-			judge(r, c, t.between(r.bounds[c], r.bounds[c+1]))
+			judge(r, c, bounds[c], bounds[c+1], t.between(bounds[c], bounds[c+1]))
 		}
 	}
 }
@@ -107,9 +107,9 @@ func (l *ledger) sureBefore(r *read) int64 {
 }
 
 // ofRead is a finding about one count of an answer.
-func (l *ledger) ofRead(r *read, i int, but string) *finding {
+func (l *ledger) ofRead(r *read, i int, from, to int64, but string) *finding {
 	return &finding{
-		Violation: Violation{Detail: fmt.Sprintf("%d %s events were counted%s; %s", r.counts[i], l.names[r.eventType], rangeText(r.bounds[i], r.bounds[i+1]), but)},
+		Violation: Violation{Detail: fmt.Sprintf("%d %s events were counted%s; %s", r.counts[i], l.names[r.eventType], rangeText(from, to), but)},
 		position:  r.position, count: i,
 	}
 }
@@ -177,7 +177,7 @@ func (l *ledger) judgeRest() error {
 	for i := range l.in.AtRest {
 		o := &l.in.AtRest[i]
 		l.judgeAnswerAtRest(o)
-		if index, known := l.types[o.EventType]; known && o.Kind == history.Count {
+		if index, known := l.types[o.EventType]; known && o.Kind == history.Count && o.From == 0 && o.To == 0 {
 			there[index] = false // was asked for
 		}
 	}

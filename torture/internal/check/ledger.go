@@ -68,8 +68,20 @@ type read struct {
 	position   int64 // of the operation in the history
 	start, end int64
 	eventType  int32
-	bounds     []int64
+	series     bool
+	interval   string
+	from, to   int64
 	counts     []int64
+}
+
+// bounds are worked out when they are needed: held, they would take as much as the
+// counts.
+func (r *read) bounds() []int64 {
+	o := history.Operation{From: r.from, To: r.to, Interval: r.interval}
+	if r.series {
+		o.Kind = history.Series
+	}
+	return o.Bounds()
 }
 
 // ledger is a check at work.
@@ -281,14 +293,14 @@ func (l *ledger) noteRead(position int64, o *history.Operation) error {
 	if o.Outcomes[0] != history.Answered {
 		return nil
 	}
-	bounds := o.Bounds()
-	if len(bounds) != len(o.Counts)+1 {
-		return fmt.Errorf("a question about %d ranges has %d counts", len(bounds)-1, len(o.Counts))
+	if ranges := len(o.Bounds()) - 1; ranges != len(o.Counts) {
+		return fmt.Errorf("a question about %d ranges has %d counts", ranges, len(o.Counts))
 	}
 	l.result.Reads++
 	l.result.ReadCounts += int64(len(o.Counts))
 	l.reads = append(l.reads, read{
-		position: position, start: o.Start, end: o.End, eventType: l.typeIndex(o.EventType), bounds: bounds, counts: o.Counts,
+		position: position, start: o.Start, end: o.End, eventType: l.typeIndex(o.EventType),
+		series: o.Kind == history.Series, interval: o.Interval, from: o.From, to: o.To, counts: o.Counts,
 	})
 	return nil
 }
