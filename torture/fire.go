@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
+	"sync"
 	"time"
 
 	"highload.example/analytics/torture/internal/adversary"
@@ -27,6 +29,10 @@ const (
 
 // recoveryBound is QUALITY's: service is back within 5 s of the database's return.
 const recoveryBound = 5 * time.Second
+
+// staleness is promise 4's 2 s, and one more for a machine that runs everything at once
+// and is late itself.
+const staleness = 3 * time.Second
 
 // The times that the end of a run may take.
 const (
@@ -126,6 +132,10 @@ func (f *fireRun) run(ctx context.Context, faults []*adversary.Fault) (check.Inp
 	}
 	defer clients.Close()
 
+	watching, stopWatching := context.WithCancel(ctx)
+	defer stopWatching()
+	watched := f.watchRedis(watching)
+
 	// 1. What processes hold that have worked and rest.
 	warm, cancel := context.WithTimeout(ctx, warmUp)
 	clients.Run(warm)
@@ -155,6 +165,9 @@ func (f *fireRun) run(ctx context.Context, faults []*adversary.Fault) (check.Inp
 	cancel()
 	stopTraffic()
 	<-quiet
+	stopWatching()
+	slow := <-watched
+	r.SlowRedis = len(slow)
 	r.add(steps)
 	f.panics = adversary.Panics(steps)
 	if err := errors.Join(broken, ctx.Err()); err != nil {
@@ -163,17 +176,19 @@ func (f *fireRun) run(ctx context.Context, faults []*adversary.Fault) (check.Inp
 
 	// 3. Everything is healed: who had no clear answer sends again, until there is one.
 	f.progress.note("healed after %d steps: sending again what got no clear answer", len(steps))
-	in := check.Input{RedisTrouble: adversary.RedisTrouble(steps), Settling: f.recorder.Now()}
+	in := check.Input{Staleness: staleness, RedisTrouble: append(adversary.RedisTrouble(steps), slow...), Settling: f.recorder.Now()}
 	settling, cancel := context.WithTimeout(ctx, settleTimeout)
 	clients.Settle(settling)
 	cancel()
 
 	// 4. What is counted, everywhere.
+	f.progress.note("at rest: asking everyone for every count")
 	if in.AtRest, err = f.counts(ctx, clients); err != nil {
 		return in, err
 	}
 
 	// 5. What is still held.
+	f.progress.note("%d questions were asked: looking at what the processes hold", len(in.AtRest))
 	clients.Close()
 	if r.After, err = f.resting(ctx, r.Before); err != nil {
 		r.problem("%v", err)
@@ -194,25 +209,95 @@ func (f *fireRun) counts(ctx context.Context, clients *workload.Clients) ([]hist
 		}
 		stored[row.Type]++
 	}
+	// 1. Until all agree, or have had their time.
+	types := clients.Types()
 	deadline := time.Now().Add(restTimeout)
-	for {
-		all, err := f.stand.Counts(ctx, clients.Types())
-		if err != nil {
-			return nil, err
-		}
-		for _, target := range f.stand.Targets {
-			all = append(all, clients.Survey(ctx, target)...)
-		}
-		right := true
-		for _, o := range all {
-			if o.Kind == history.Count && o.From == 0 && o.To == 0 && len(o.Counts) == 1 {
-				right = right && o.Counts[0] == stored[o.EventType]
-			}
-		}
-		if right || time.Now().After(deadline) || ctx.Err() != nil {
-			return all, ctx.Err()
+	for differing := errors.New("not asked yet"); differing != nil && ctx.Err() == nil; {
+		if differing = f.differing(ctx, types, stored); time.Now().After(deadline) {
+			f.progress.note("counts still differ: %v", differing)
+			break
 		}
 	}
+	// 2. Everything that can be asked.
+	all, err := f.stand.Counts(ctx, types)
+	if err != nil {
+		return nil, err
+	}
+	answers := make([][]history.Operation, len(f.stand.Targets))
+	var wg sync.WaitGroup
+	for i, target := range f.stand.Targets {
+		wg.Go(func() { answers[i] = clients.Survey(ctx, target) })
+	}
+	wg.Wait()
+	return append(all, slices.Concat(answers...)...), ctx.Err()
+}
+
+// watchEvery is how often replicas are asked whether Redis failed them. A window of
+// trouble is wider on both sides.
+const watchEvery = 250 * time.Millisecond
+
+// watchRedis returns, at the end, when some replica found that Redis didn't answer in
+// time, whether the adversary was behind that or the machine was too busy: to the product
+// it's the same.
+func (f *fireRun) watchRedis(ctx context.Context) <-chan []check.Window {
+	done := make(chan []check.Window, 1)
+	if f.stand.Redis == nil {
+		done <- nil
+		return done
+	}
+	const failures = "analytics_live_counts_failures_total"
+	go func() {
+		var windows []check.Window
+		seen := map[string]float64{}
+		asked := f.recorder.Now()
+		ticker := time.NewTicker(watchEvery)
+		defer ticker.Stop()
+		for ctx.Err() == nil {
+			from := asked
+			asked = f.recorder.Now()
+			for _, r := range f.stand.Replicas {
+				found, err := vitals.Process{Name: r.Name, URL: r.URL, PID: r.PID()}.Metrics(ctx, failures)
+				if err != nil {
+					continue // it is down, or slow: the next answer tells
+				}
+				if n := found[failures]; n != seen[r.Name] {
+					seen[r.Name] = n
+					windows = append(windows, check.Window{From: from - time.Second.Nanoseconds(), To: f.recorder.Now() + time.Second.Nanoseconds()})
+				}
+			}
+			select {
+			case <-ticker.C:
+			case <-ctx.Done():
+			}
+		}
+		done <- windows
+	}()
+	return done
+}
+
+// differing says who counts something else than is stored.
+func (f *fireRun) differing(ctx context.Context, types []string, stored map[string]int64) error {
+	inRedis, err := f.stand.Counts(ctx, types)
+	if err != nil {
+		return err
+	}
+	for _, o := range inRedis {
+		if o.Counts[0] != stored[o.EventType] {
+			return fmt.Errorf("Redis counts %d of %s, and %d are stored", o.Counts[0], o.EventType, stored[o.EventType])
+		}
+	}
+	for _, target := range f.stand.Targets {
+		for _, t := range types {
+			n, err := stand.Count(ctx, target, t)
+			if err == nil && n != stored[t] {
+				err = fmt.Errorf("%s counts %d of %s, and %d are stored", target, n, t, stored[t])
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // The slack that processes at rest are given.

@@ -26,7 +26,8 @@ type report struct {
 	Started  time.Time     `json:"started"`
 	Seconds  float64       `json:"seconds"`
 
-	Faults         map[string]int            `json:"faults"` // how often each was injected
+	Faults         map[string]int            `json:"faults"`     // how often each was injected
+	SlowRedis      int                       `json:"slow_redis"` // moments in which a replica got no answer from Redis in time
 	DisksNotFilled bool                      `json:"disks_not_filled,omitempty"`
 	Recovery       []recovery                `json:"recovery"`
 	Before         map[string]vitals.Reading `json:"before"`

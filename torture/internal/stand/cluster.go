@@ -34,7 +34,7 @@ const maxConnections = 80
 var hostNames = [2]string{"one", "two"}
 
 var postgresSettings = []string{
-	"max_connections=" + strconv.Itoa(maxConnections), "wal_keep_size=256MB", "max_wal_size=256MB", "shared_buffers=64MB",
+	"max_connections=" + strconv.Itoa(maxConnections), "superuser_reserved_connections=10", "wal_keep_size=256MB", "max_wal_size=256MB", "shared_buffers=64MB",
 	"log_min_messages=warning", "wal_receiver_status_interval=1s",
 }
 

@@ -3,9 +3,11 @@ package stand
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
+	"net/http"
 	"path/filepath"
 	"strconv"
 
@@ -125,6 +127,21 @@ func (s *Stand) Counts(ctx context.Context, types []string) (all []history.Opera
 		return nil
 	})
 	return all, err
+}
+
+// Count asks a server how many events of a type there are.
+func Count(ctx context.Context, target, eventType string) (n int64, err error) {
+	status, body, err := ask(ctx, http.MethodGet, target+"/stats/"+eventType)
+	if err != nil {
+		return 0, err
+	}
+	var answer struct {
+		Count int64 `json:"count"`
+	}
+	if err := json.Unmarshal(body, &answer); err != nil || status != http.StatusOK {
+		return 0, fmt.Errorf("%s answered %d: %.200s", target, status, body)
+	}
+	return answer.Count, nil
 }
 
 // WithRedis lets use have a client of Redis, past the proxies.
