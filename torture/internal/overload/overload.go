@@ -40,7 +40,7 @@ type Config struct {
 	Stretch     time.Duration // of each turn; 10 s
 	WarmUp      time.Duration // before each, until queues are as long as they get; 5 s
 
-	// FastDelay and SlowDelay are how late a database's answers come; 50 and 500 ms.
+	// FastDelay and SlowDelay are how late a database's answers come; 50 and 200 ms.
 	// Not even a fast one answers at once: then the processors would be what is
 	// saturated, and as server, database and generator share them, what refusals cost
 	// would be taken from what is accepted. With a delay, and few requests worked on at
@@ -76,7 +76,7 @@ func (c Config) withDefaults() Config {
 	def(&c.Stretch, 10*time.Second)
 	def(&c.WarmUp, 5*time.Second)
 	def(&c.FastDelay, 50*time.Millisecond)
-	def(&c.SlowDelay, 500*time.Millisecond)
+	def(&c.SlowDelay, 200*time.Millisecond)
 	def(&c.RequestTimeout, 5*time.Second)
 	b := &c.Bounds
 	def(&b.Share, 0.9)
