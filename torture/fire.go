@@ -16,6 +16,7 @@ import (
 	"highload.example/analytics/torture/internal/adversary"
 	"highload.example/analytics/torture/internal/check"
 	"highload.example/analytics/torture/internal/history"
+	"highload.example/analytics/torture/internal/soak"
 	"highload.example/analytics/torture/internal/stand"
 	"highload.example/analytics/torture/internal/vitals"
 	"highload.example/analytics/torture/internal/workload"
@@ -87,9 +88,22 @@ func fire(ctx context.Context, o *options, output io.Writer) (err error) {
 		return err
 	}
 	f := &fireRun{options: o, progress: p, stand: s, recorder: recorder, report: r}
+	stopSoak := func() []soak.Sample { return nil }
+	if o.mode == modeSoak {
+		if o.rate, err = f.soakRate(ctx); err != nil {
+			return err
+		}
+		stopSoak = f.soak(ctx)
+	}
 	in, err := f.run(ctx, faults)
+	samples := stopSoak()
 	if err := errors.Join(err, recorder.Close()); err != nil {
 		return err
+	}
+	if o.mode == modeSoak {
+		if err := f.drawSoak(samples, historyFile); err != nil {
+			return err
+		}
 	}
 
 	p.note("checking every promise against the history")

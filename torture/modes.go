@@ -13,6 +13,7 @@ var runners = map[string]func(ctx context.Context, o *options, output io.Writer)
 	modeEmbedded: fire,
 	modeOverload: overloaded,
 	modeClients:  misbehave,
+	modeSoak:     fire,
 }
 
 func modes() []string { return slices.Sorted(maps.Keys(runners)) }

@@ -28,7 +28,7 @@ type Mark struct {
 // The picture's measures.
 const (
 	pictureWidth = 26 * vg.Centimeter
-	panelHeight  = 7 * vg.Centimeter
+	panelHeight  = 6 * vg.Centimeter
 	padding      = 5 * vg.Millimeter
 	lineWidth    = vg.Length(1.2)
 )
@@ -144,7 +144,8 @@ func (p *Picture) draw() ([]byte, error) {
 		{title: "Latency of those that were served", unit: "milliseconds (logarithmic)", lines: []line{p50, p99}, logarithmic: true},
 		{title: "Counts compared with rows: 0 is right", unit: "events", lines: drifts, around: true},
 	}
-	panels[0].title = p.Title + "\nMemory"
+	panels[0].title = p.Title + "\n\nMemory"
+	panels[len(panels)-1].last = true
 
 	canvas := vgsvg.New(pictureWidth, panelHeight*vg.Length(len(panels)))
 	whole := draw.New(canvas)
@@ -199,13 +200,17 @@ type panel struct {
 	lines       []line
 	logarithmic bool
 	around      bool // zero is in the middle
+	last        bool // at the bottom, where the time is named
 }
 
 func (p panel) plot(end float64, marks []Mark) (*plot.Plot, error) {
 	drawn := plot.New()
 	drawn.BackgroundColor = color.White
 	drawn.Title.Text = p.title
-	drawn.X.Label.Text, drawn.Y.Label.Text = "minutes (grey: something is broken)", p.unit
+	drawn.Y.Label.Text = p.unit
+	if p.last {
+		drawn.X.Label.Text = "minutes (grey: something is broken)"
+	}
 	drawn.X.Tick.Marker, drawn.Y.Tick.Marker = plainTicks{}, plainTicks{}
 	drawn.Legend.Top, drawn.Legend.Left = true, true
 	drawn.Legend.Padding = vg.Points(2)
@@ -225,13 +230,13 @@ func (p panel) plot(end float64, marks []Mark) (*plot.Plot, error) {
 	switch {
 	case p.logarithmic:
 		low, high = math.Pow10(int(math.Floor(math.Log10(low)))), math.Pow10(int(math.Ceil(math.Log10(high))))
-		high = max(high, 10*low)
+		high = max(10*high, 100*low)
 		drawn.Y.Scale, drawn.Y.Tick.Marker = plot.LogScale{}, decades{}
 	case p.around:
 		most := max(10, -low, high) * 1.1
 		low, high = -most, most
 	default:
-		low, high = 0, max(high*1.15, 1)
+		low, high = 0, max(high*1.5, 1) // room for the legend
 	}
 
 	// 2. What was broken, behind everything.
