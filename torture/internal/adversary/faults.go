@@ -11,7 +11,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	goredis "github.com/redis/go-redis/v9"
 
 	"highload.example/analytics/impl/failpoint"
@@ -306,40 +305,16 @@ func postgresFaults() []*Fault {
 	return all
 }
 
-// takeConnections hangs up on the replicas and takes every connection that the database
-// has for them.
+// takeConnections leaves the replicas no connection: what they have is hung up on, and
+// what they try is refused as it is when the server has as many as it takes (53300).
 func takeConnections(ctx context.Context, v victim) (mend, error) {
 	c := v.stand.Postgres
-	var taken []*pgx.Conn
-	release := func(ctx context.Context) error {
-		var errs []error
-		for _, conn := range taken {
-			errs = append(errs, conn.Close(ctx))
-		}
-		return errors.Join(errs...)
-	}
-	// Those that are taken wait for nothing: each round leaves the replicas fewer.
-	const rounds = 20
-	for range rounds {
-		if err := c.Exec(ctx, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'analytics' AND application_name = 'analytics'"); err != nil {
-			return mend{}, errors.Join(err, release(ctx))
-		}
-		for {
-			conn, err := c.Connect(ctx)
-			if err != nil {
-				break // no more are to be had
-			}
-			taken = append(taken, conn)
-		}
-		var theirs int
-		if err := c.Query(ctx, "SELECT count(*) FROM pg_stat_activity WHERE usename = 'analytics' AND application_name = 'analytics'", &theirs); err != nil {
-			return mend{}, errors.Join(err, release(ctx))
-		}
-		if theirs == 0 {
-			return healed(release), nil
-		}
-	}
-	return mend{}, errors.Join(errors.New("the replicas keep connections"), release(ctx))
+	return healed(func(ctx context.Context) error {
+		return c.Exec(ctx, "ALTER ROLE analytics CONNECTION LIMIT -1")
+	}), c.Exec(
+		ctx, "ALTER ROLE analytics CONNECTION LIMIT 0",
+		"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'analytics'",
+	)
 }
 
 func redisFaults() []*Fault {
