@@ -204,6 +204,9 @@ func (f *fireRun) run(ctx context.Context, faults []*adversary.Fault) (check.Inp
 	// 5. What is still held.
 	f.progress.note("%d questions were asked: looking at what the processes hold", len(in.AtRest))
 	clients.Close()
+	if r.Connections, err = s.Connections(ctx); err != nil {
+		r.problem("at rest: %v", err)
+	}
 	if r.After, err = f.resting(ctx, r.Before); err != nil {
 		r.problem("%v", err)
 	}

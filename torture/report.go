@@ -32,6 +32,7 @@ type report struct {
 	Recovery       []recovery                `json:"recovery"`
 	Before         map[string]vitals.Reading `json:"before"`
 	After          map[string]vitals.Reading `json:"after"`
+	Connections    string                    `json:"connections,omitempty"` // at rest
 	Check          *check.Report             `json:"check"`
 	// Problems are what else was found wrong.
 	Problems []string           `json:"problems,omitempty"`
@@ -170,6 +171,9 @@ func (r *report) markdown() string {
 	b.WriteString("\n## What the processes hold, at rest\n\n| process | before | after |\n| --- | --- | --- |\n")
 	for _, name := range slices.Sorted(maps.Keys(r.Before)) {
 		fmt.Fprintf(&b, "| %s | %s | %s |\n", name, r.Before[name], r.After[name])
+	}
+	if r.Connections != "" {
+		fmt.Fprintf(&b, "\nConnections at rest: %s.\n", r.Connections)
 	}
 	return b.String()
 }

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"strconv"
+	"strings"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -127,6 +128,49 @@ func (s *Stand) Counts(ctx context.Context, types []string) (all []history.Opera
 		return nil
 	})
 	return all, err
+}
+
+// What a replica may have open at most: PG_MAX_CONNS, and what questions have; go-redis's
+// pool; and as many through the balancer as it ever had clients at once.
+const (
+	mostPostgres = pgMaxConns + questionConns
+	mostRedis    = 16
+)
+
+// Connections says what is connected at rest that shouldn't be: more than all pools
+// together may hold, or a session that has begun something and doesn't end it.
+func (s *Stand) Connections(ctx context.Context) (said string, err error) {
+	if s.Postgres == nil {
+		return "", nil
+	}
+	var sessions, open int
+	for question, n := range map[string]*int{
+		"SELECT count(*) FROM pg_stat_activity WHERE usename = '" + role + "'":                                                  &sessions,
+		"SELECT count(*) FROM pg_stat_activity WHERE usename = '" + role + "' AND xact_start IS NOT NULL AND state <> 'active'": &open,
+	} {
+		if err := s.Postgres.Query(ctx, question, n); err != nil {
+			return "", err
+		}
+	}
+	clients := 0
+	if err := s.WithRedis(func(client *goredis.Client) error {
+		list, err := client.ClientList(ctx).Result()
+		clients = strings.Count(list, "\n") - 1 // without ourselves
+		return err
+	}); err != nil {
+		return "", fmt.Errorf("asking Redis for its clients: %w", err)
+	}
+	said = fmt.Sprintf("%d to PostgreSQL, %d to Redis", sessions, clients)
+	if most := len(s.Replicas) * mostPostgres; sessions > most {
+		err = fmt.Errorf("%d connections to PostgreSQL, and the pools hold at most %d", sessions, most)
+	}
+	if most := len(s.Replicas) * mostRedis; clients > most {
+		err = errors.Join(err, fmt.Errorf("%d connections to Redis, and the pools hold at most %d", clients, most))
+	}
+	if open > 0 {
+		err = errors.Join(err, fmt.Errorf("%d transactions that nobody ends", open))
+	}
+	return said, err
 }
 
 // Count asks a server how many events of a type there are.

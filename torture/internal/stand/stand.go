@@ -132,6 +132,10 @@ func (n network) replica(i int) string { return fmt.Sprintf("%s%d", n.prefix, 10
 func (n network) front(i int) string   { return fmt.Sprintf("%s%d", n.prefix, 50+i) }
 func (n network) link(i int) string    { return fmt.Sprintf("%s%d", n.prefix, 100+i) }
 
+// A replica's connections to PostgreSQL: PG_MAX_CONNS, and QUERY_CONCURRENCY and 4 more
+// for questions.
+const pgMaxConns, questionConns = 8, 1 + 4
+
 // defaultReplicas is how many there are.
 const defaultReplicas = 3
 
@@ -205,7 +209,7 @@ func (s *Stand) addFleetReplica(ctx context.Context, c Config, n network, i int,
 	if err := s.addReplica(ctx, c, name, address,
 		fmt.Sprintf("PG_URL=postgres://%s@%s,%s/%s?sslmode=disable&target_session_attrs=read-write&connect_timeout=2", role, one.Address(), two.Address(), database),
 		"REDIS_URL=redis://"+toRedis.Address()+"/0",
-		"TRUSTED_PROXIES=127.0.0.0/8", "PG_MAX_CONNS=8", "QUERY_CONCURRENCY=1",
+		"TRUSTED_PROXIES=127.0.0.0/8", fmt.Sprint("PG_MAX_CONNS=", pgMaxConns), "QUERY_CONCURRENCY=1",
 	); err != nil {
 		return err
 	}
