@@ -77,6 +77,9 @@ func appendCanonical(b []byte, value any) ([]byte, error) {
 		}
 		return append(b, ']'), nil
 	case json.Number:
+		if !strings.ContainsAny(v.String(), ".eE") && v != "-0" { // nearly all: it is a fraction by 1
+			return append(append(b, v...), "/1"...), nil
+		}
 		// A number like 1e999999999 would fill the memory; none that the contract
 		// allows is near.
 		if i := strings.IndexAny(v.String(), "eE"); i >= 0 && len(v.String())-i > len("e-9999") {

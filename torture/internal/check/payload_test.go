@@ -17,6 +17,8 @@ func TestFingerprint(t *testing.T) {
 		{`{"a":0.1000}`, `{"a":1e-1}`, true},
 		{`{"a":1e2}`, `{"a":100}`, true},
 		{`{"a":-0.0}`, `{"a":0}`, true}, // a numeric has no negative zero
+		{`{"a":-0}`, `{"a":0}`, true},
+		{`{"a":-5}`, `{"a":-50e-1}`, true},
 		{`{"a":"\u00e4\/\ud83d\ude00"}`, `{"a":"ä/😀"}`, true},
 		{`{"a":1e308}`, `{"a":1` + strings.Repeat("0", 308) + `}`, true},
 		{`{"a":9007199254740993}`, `{"a":9007199254740992}`, false},
