@@ -190,7 +190,8 @@ func (f *fireRun) run(ctx context.Context, faults []*adversary.Fault) (check.Inp
 
 	// 3. Everything is healed: who had no clear answer sends again, until there is one.
 	f.progress.note("healed after %d steps: sending again what got no clear answer", len(steps))
-	in := check.Input{Staleness: staleness, RedisTrouble: append(adversary.RedisTrouble(steps), slow...), Settling: f.recorder.Now()}
+	trouble := append(adversary.RedisTrouble(steps), slow...)
+	in := check.Input{Staleness: staleness, RedisTrouble: append(trouble, adversary.BothInTrouble(steps, trouble)...), Settling: f.recorder.Now()}
 	settling, cancel := context.WithTimeout(ctx, settleTimeout)
 	clients.Settle(settling)
 	cancel()

@@ -37,7 +37,7 @@ type Result struct {
 	All   time.Duration `json:"all_ns"`
 	Late  bool          `json:"late,omitempty"` // First took longer than it may
 
-	redis, panics bool
+	redis, panics, database bool
 }
 
 // Run breaks things until ctx is done; a step that has begun is ended. An error
@@ -88,6 +88,7 @@ func (c *Config) play(ctx context.Context, step Step, faults []*Fault) (result R
 	var first *Fault
 	for i, f := range faults {
 		result.redis, result.panics = result.redis || f.redis, result.panics || f.panics
+		result.database = result.database || f.kind == postgresKind || f.kind == diskKind || f.kind == networkKind+"postgres"
 		m, injecting := f.inject(ctx, v)
 		if m.heal != nil {
 			// What a replica needs to start is mended before the replica.
@@ -140,6 +141,26 @@ func RedisTrouble(results []Result) []check.Window {
 	for _, r := range results {
 		if r.redis {
 			windows = append(windows, check.Window{From: r.From, To: r.To + settled.Nanoseconds()})
+		}
+	}
+	return windows
+}
+
+// BothInTrouble returns when the database was away while Redis, by the windows given,
+// wasn't as it should be. What Redis missed then can be made up for only when the database
+// is back: until then a count may be as late as that.
+func BothInTrouble(results []Result, redis []check.Window) []check.Window {
+	var windows []check.Window
+	for _, r := range results {
+		if !r.database {
+			continue
+		}
+		from, to := r.From-settled.Nanoseconds(), r.To+r.First.Nanoseconds()+settled.Nanoseconds()
+		for _, w := range redis {
+			if w.From <= to && w.To >= from {
+				windows = append(windows, check.Window{From: from, To: to, Staleness: time.Duration(to - from)})
+				break
+			}
 		}
 	}
 	return windows

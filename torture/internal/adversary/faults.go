@@ -310,11 +310,11 @@ func postgresFaults() []*Fault {
 func takeConnections(ctx context.Context, v victim) (mend, error) {
 	c := v.stand.Postgres
 	return healed(func(ctx context.Context) error {
-		return c.Exec(ctx, "ALTER ROLE analytics CONNECTION LIMIT -1")
-	}), c.Exec(
-		ctx, "ALTER ROLE analytics CONNECTION LIMIT 0",
-		"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'analytics'",
-	)
+			return c.Exec(ctx, "ALTER ROLE analytics CONNECTION LIMIT -1")
+		}), c.Exec(
+			ctx, "ALTER ROLE analytics CONNECTION LIMIT 0",
+			"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'analytics'",
+		)
 }
 
 func redisFaults() []*Fault {

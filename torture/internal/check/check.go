@@ -51,7 +51,11 @@ type Row struct {
 }
 
 // Window is a part of the run, in nanoseconds since its start.
-type Window struct{ From, To int64 }
+type Window struct {
+	From, To int64
+	// Staleness is how late counts may be then; 0: as Input says.
+	Staleness time.Duration
+}
 
 // Input is all that a run left.
 type Input struct {

@@ -97,13 +97,14 @@ func (l *ledger) walk(events []int32, happened func(*fate) int64, moment func(*r
 // question's start, and earlier by the staleness that is allowed while Redis is
 // in trouble. That lasts until what was accepted in the trouble is old enough.
 func (l *ledger) sureBefore(r *read) int64 {
-	staleness := l.in.Staleness.Nanoseconds()
+	before := r.start
 	for _, w := range l.in.RedisTrouble {
+		staleness := max(w.Staleness, l.in.Staleness).Nanoseconds()
 		if r.end >= w.From && r.start <= w.To+staleness {
-			return r.start - staleness
+			before = min(before, r.start-staleness)
 		}
 	}
-	return r.start
+	return before
 }
 
 // ofRead is a finding about one count of an answer.
