@@ -46,7 +46,7 @@ func small(t *testing.T, server vitals.Process, database overload.Database) over
 	return overload.Config{
 		Server: server, Database: database, Source: source, Ledger: &generator.Ledger{},
 		Factors: []float64{0.5, 5}, Connections: 300, Probe: 50,
-		Stretch: 2 * time.Second, WarmUp: time.Second, SlowDelay: 100 * time.Millisecond, RequestTimeout: time.Second,
+		Stretch: 2 * time.Second, WarmUp: time.Second, FastDelay: 20 * time.Millisecond, SlowDelay: 60 * time.Millisecond, RequestTimeout: 4 * time.Second,
 		Bounds: overload.Bounds{Share: 0.2, Refusal: 5 * time.Second, Memory: 1 << 30, Recovery: 10 * time.Second},
 	}
 }
@@ -87,7 +87,7 @@ func TestTheProductSheds(t *testing.T) {
 	command := exec.Command(os.Args[0])
 	command.Env = []string{
 		asProgram + "=1", "ADDR=" + address, "PG_URL=" + through.String(), "RATE_LIMIT=0", "LOG_LEVEL=ERROR",
-		"REQUEST_TIMEOUT=1s", "MAX_IN_FLIGHT_REQUESTS=100", // so that little is too much
+		"REQUEST_TIMEOUT=4s", "MAX_IN_FLIGHT_REQUESTS=100", // so that little is too much
 	}
 	var log bytes.Buffer
 	command.Stderr = &log

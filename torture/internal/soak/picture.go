@@ -230,7 +230,7 @@ func (p panel) plot(end float64, marks []Mark) (*plot.Plot, error) {
 	switch {
 	case p.logarithmic:
 		low, high = math.Pow10(int(math.Floor(math.Log10(low)))), math.Pow10(int(math.Ceil(math.Log10(high))))
-		high = max(10*high, 100*low)
+		high = max(high, 10*low)
 		drawn.Y.Scale, drawn.Y.Tick.Marker = plot.LogScale{}, decades{}
 	case p.around:
 		most := max(10, -low, high) * 1.1
