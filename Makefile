@@ -41,6 +41,10 @@ topology: ## Test the shipped load balancer's configuration with a real HAProxy 
 	@scripts/test-deps.sh haproxy
 	$(WITH_SERVERS) go test -race -tags topology -run Topology ./deploy
 
+.PHONY: scaleout
+scaleout: deps ## Test Redis Cluster and Sentinel, a standby, and eight replicas, while parts of them fail
+	cd torture && TESTKIT_REQUIRED=1 go test -race -tags scaleout -timeout 15m ./scaleout
+
 .PHONY: browser
 browser: ## Test the documentation page in headless Chromium
 	@scripts/test-deps.sh chromium

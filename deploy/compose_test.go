@@ -264,6 +264,15 @@ func TestLimitsFitTogether(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// Questions have connections of their own: see PG_MAX_CONNS in the README.
+	questions, err := strconv.Atoi(setting(t, "QUERY_CONCURRENCY"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if questions == 0 {
+		questions = 2
+	}
+	connections += questions + 4
 	places := regexp.MustCompile(`server-template api (\d+)`).FindStringSubmatch(text(t, "haproxy.cfg"))
 	room := regexp.MustCompile(`max_connections=(\d+)`).FindStringSubmatch(strings.Join(service(t, "postgres").Command, " "))
 	if places == nil || room == nil {

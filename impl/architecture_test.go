@@ -58,6 +58,7 @@ var rules = []rule{
 	{of: "impl/stats", never: []string{module + "/gen/...", module + "/impl/backend/...", module + "/impl/httpapi/...", "github.com/jackc/...", "github.com/redis/...", "net/http"}},
 	{of: "impl/query", never: []string{module + "/gen/...", module + "/impl/backend/...", module + "/impl/httpapi/...", "github.com/jackc/...", "github.com/redis/...", "net/http"}},
 	{of: "impl/cli", never: []string{module + "/..."}}, // it knows the contract alone
+	{of: "impl/failpoint", never: []string{module + "/..."}},
 	{of: "impl/daycounts", never: []string{module + "/..."}},
 	{of: "impl/upkeep", never: []string{module + "/gen/...", module + "/impl/...", "github.com/jackc/...", "github.com/redis/...", "net/http"}},
 	{of: "impl/ratelimit", never: []string{module + "/gen/...", module + "/impl/backend/...", module + "/impl/httpapi/...", "github.com/jackc/...", "github.com/redis/...", "net/http"}},

@@ -15,7 +15,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	_ "modernc.org/sqlite" // the driver of the embedded database
 
-	"highload.example/analytics/load/internal/generator"
+	"highload.example/analytics/load/generator"
 )
 
 // asker asks the few questions that aren't part of any load.

@@ -18,7 +18,7 @@ import (
 
 	"highload.example/analytics/gen/pgdb"
 	"highload.example/analytics/impl/backend/postgres"
-	"highload.example/analytics/load/internal/generator"
+	"highload.example/analytics/load/generator"
 	"highload.example/analytics/load/internal/report"
 )
 

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"runtime"
 
-	"highload.example/analytics/load/internal/generator"
+	"highload.example/analytics/load/generator"
 	"highload.example/analytics/load/internal/progress"
 	"highload.example/analytics/load/internal/report"
 )

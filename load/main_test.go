@@ -19,8 +19,8 @@ import (
 
 	"go.uber.org/goleak"
 
+	"highload.example/analytics/load/generator"
 	"highload.example/analytics/load/internal/checkout"
-	"highload.example/analytics/load/internal/generator"
 	"highload.example/analytics/load/internal/process"
 )
 

@@ -10,7 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"highload.example/analytics/load/internal/generator"
+	"highload.example/analytics/load/generator"
 	"highload.example/analytics/load/internal/process"
 	"highload.example/analytics/load/internal/report"
 )

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"highload.example/analytics/load/internal/generator"
+	"highload.example/analytics/load/generator"
 	"highload.example/analytics/load/internal/report"
 )
 

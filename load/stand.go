@@ -14,8 +14,8 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"highload.example/analytics/impl/testkit"
+	"highload.example/analytics/load/generator"
 	"highload.example/analytics/load/internal/checkout"
-	"highload.example/analytics/load/internal/generator"
 )
 
 // stand is what all measurements share: a directory, the product's program, and

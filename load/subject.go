@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"highload.example/analytics/load/internal/generator"
+	"highload.example/analytics/load/generator"
 	"highload.example/analytics/load/internal/process"
 )
 

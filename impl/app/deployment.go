@@ -73,7 +73,7 @@ func openDeployment(ctx context.Context, c *config.Config, logger *slog.Logger) 
 }
 
 func openEmbedded(ctx context.Context, c *config.Config, logger *slog.Logger) (*deployment, error) {
-	s, err := sqlite.Open(ctx, sqlite.Config{Dir: c.DataDir, Readers: questionConns(c), Logger: logger, Now: time.Now})
+	s, err := sqlite.Open(ctx, sqlite.Config{Dir: c.DataDir, Readers: questionConns(c), Logger: logger, Now: clock()})
 	if err != nil {
 		return nil, fmt.Errorf("DATA_DIR: %w", err)
 	}
@@ -195,5 +195,5 @@ func newLogger(c *config.Config, stderr io.Writer, suppressed func()) *slog.Logg
 		file, ok := stderr.(*os.File)
 		asJSON = !ok || !term.IsTerminal(int(file.Fd()))
 	}
-	return observe.NewLogger(observe.LogConfig{Level: c.LogLevel, JSON: asJSON, Output: stderr, Clock: time.Now, Suppressed: suppressed})
+	return observe.NewLogger(observe.LogConfig{Level: c.LogLevel, JSON: asJSON, Output: stderr, Clock: clock(), Suppressed: suppressed})
 }

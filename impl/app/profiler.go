@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"net/http/pprof"
 	"time"
+
+	"highload.example/analytics/impl/failpoint"
 )
 
 // profiler serves Go's profiles on an address of their own: they show more than
@@ -33,6 +35,9 @@ func startProfiler(ctx context.Context, addr string) (*profiler, error) {
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	if failpoint.Enabled {
+		mux.Handle("/failpoint/", failpoint.Handler())
+	}
 	p := &profiler{server: &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}, served: make(chan struct{})}
 	go func() {
 		defer close(p.served)

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -294,7 +295,13 @@ func statuses(t *testing.T, conn net.Conn, n int) (all []int) {
 
 func TestBadFraming(t *testing.T) {
 	t.Parallel()
-	s := start(t, "DATA_DIR="+t.TempDir(), "BODY_TIMEOUT=300ms", "RATE_LIMIT=0")
+	var s *server
+	t.Cleanup(func() { // when the server has ended
+		if log := s.log(); strings.Contains(log, "defect") {
+			t.Errorf("what clients did is taken for a defect:\n%s", log)
+		}
+	})
+	s = start(t, "DATA_DIR="+t.TempDir(), "BODY_TIMEOUT=300ms", "RATE_LIMIT=0")
 	head := "POST /event HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 
 	t.Run("a header that dribbles is cut off", func(t *testing.T) {
@@ -351,6 +358,30 @@ func TestBadFraming(t *testing.T) {
 		rest, _ := io.ReadAll(response.Body)
 		if strings.Contains(string(rest), "smuggled") {
 			t.Errorf("what followed was answered: %q", rest)
+		}
+	})
+	t.Run("chunks that are none are answered 400, and what follows isn't misread", func(t *testing.T) {
+		t.Parallel()
+		for _, chunks := range []string{"zz\r\n", "5\r\nabcdefgh\r\n", "-1\r\n", "ffffffffffffffffff\r\n"} {
+			conn := s.dial(t)
+			fmt.Fprintf(conn, "%sTransfer-Encoding: chunked\r\n\r\n%s%s\r\n\r\nGET /stats/smuggled HTTP/1.1\r\nHost: x\r\n\r\n", head, chunks, login)
+			response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			rest, _ := io.ReadAll(response.Body)
+			response.Body.Close()
+			if response.StatusCode != http.StatusBadRequest || !strings.Contains(string(rest), `"code":"invalid_json"`) || strings.Contains(string(rest), "smuggled") {
+				t.Errorf("%q: answered %s %s", chunks, response.Status, rest)
+			}
+		}
+	})
+	t.Run("a connection that is reset in the middle of a body is no defect", func(t *testing.T) {
+		t.Parallel()
+		conn := s.dial(t)
+		fmt.Fprintf(conn, "%sContent-Length: 1000\r\n\r\n{", head)
+		if err := errors.Join(conn.(*net.TCPConn).SetLinger(0), conn.Close()); err != nil {
+			t.Fatal(err)
 		}
 	})
 	t.Run("pipelined requests are answered in order", func(t *testing.T) {

@@ -15,6 +15,7 @@ import (
 
 	"highload.example/analytics/impl/backend/memory"
 	"highload.example/analytics/impl/config"
+	"highload.example/analytics/impl/failpoint"
 	"highload.example/analytics/impl/httpapi"
 	"highload.example/analytics/impl/ingest"
 	"highload.example/analytics/impl/observe"
@@ -105,9 +106,9 @@ func newServer(ctx context.Context, p *process, c *config.Config, listener *drai
 	s := &server{config: c, logger: logger, deployment: d, listener: listener}
 	s.health = observe.NewHealth(metrics, logger, d.dependencies()...)
 
-	counts := stats.New(stats.Config{Reader: d.store, Live: d.live, Observer: metrics, Logger: logger, Clock: time.Now})
+	counts := stats.New(stats.Config{Reader: d.store, Live: d.live, Observer: metrics, Logger: logger, Clock: clock()})
 	s.ingest = ingest.New(ingest.Config{
-		Store: d.store, Counters: counts, Probe: d.store.Ping, Observer: metrics, Logger: logger, Writers: d.writers,
+		Store: d.store, Counters: counts, Totals: d.store.Totals, Probe: d.store.Ping, Observer: metrics, Logger: logger, Writers: d.writers,
 		// A try that begins just before may take a while longer.
 		GiveUpAfter:   c.RequestTimeout * 4 / 5,
 		MaxQueueBytes: int(c.MaxInFlightBytes),
@@ -115,12 +116,12 @@ func newServer(ctx context.Context, p *process, c *config.Config, listener *drai
 	metrics.Queue(func() (int, int) { load := s.ingest.Load(); return load.Items, load.Bytes })
 
 	questions := query.New(query.Config{
-		Counter: d.store, Reader: d.store, Totals: counts, Probe: d.store.Ping, Observer: metrics, Clock: time.Now,
+		Counter: d.store, Reader: d.store, Totals: counts, Probe: d.store.Ping, Observer: metrics, Clock: clock(),
 		Timeout: c.QueryTimeout, Wait: c.RequestTimeout / 2, Concurrency: c.Questions(), Exports: exports, MaxEvents: c.QueryMaxEvents,
 	})
 	handler, err := httpapi.New(httpapi.Config{
 		Ingest:         s.ingest,
-		Rules:          ingest.NewRules(c.MaxFutureSkew, time.Now),
+		Rules:          ingest.NewRules(c.MaxFutureSkew, clock()),
 		Questions:      questions,
 		Limiter:        newLimiter(c, d, metrics),
 		Health:         s.health,
@@ -170,7 +171,7 @@ func newServer(ctx context.Context, p *process, c *config.Config, listener *drai
 	s.stopLoops = stop
 	s.background.Go(func() { counts.Run(loops) })
 	s.background.Go(func() { s.health.Run(loops) })
-	keeper := upkeep.New(upkeep.Config{Store: d.store, Observer: metrics, Logger: logger, Clock: time.Now})
+	keeper := upkeep.New(upkeep.Config{Store: d.store, Observer: metrics, Logger: logger, Clock: clock()})
 	s.background.Go(func() { keeper.Run(loops) })
 	return s, nil
 }
@@ -183,8 +184,8 @@ func newLimiter(c *config.Config, d *deployment, metrics *observe.Metrics) httpa
 	return ratelimit.New(ratelimit.Config{
 		Policy:     ratelimit.Policy{Quota: c.RateLimit, Window: time.Minute},
 		Shared:     d.shared,
-		Local:      memory.NewLimits(time.Now, maxClients),
-		Clock:      time.Now,
+		Local:      memory.NewLimits(clock(), maxClients),
+		Clock:      clock(),
 		MaxClients: maxClients,
 		Observer:   metrics,
 	})
@@ -192,6 +193,14 @@ func newLimiter(c *config.Config, d *deployment, metrics *observe.Metrics) httpa
 
 // oneSignal is the time within which a repeated signal is the same one.
 const oneSignal = 200 * time.Millisecond
+
+// clock returns the clock of every part.
+func clock() func() time.Time {
+	if failpoint.Enabled {
+		return failpoint.Now
+	}
+	return time.Now
+}
 
 // run serves until a signal or a failure, stops, and returns the exit code.
 func (s *server) run(p *process) int {

@@ -131,8 +131,8 @@ type limitedBody struct {
 	read   int64
 }
 
-// Read reads from the body. Errors are those of the source, a *http.MaxBytesError,
-// or match event.ErrBusy.
+// Read reads from the body. Errors are io.EOF, io.ErrUnexpectedEOF, those of gunzip,
+// a *http.MaxBytesError, a time-out, or a *framingError, or match event.ErrBusy.
 func (b *limitedBody) Read(p []byte) (int, error) {
 	n, err := b.source.Read(p)
 	if b.read += int64(n); b.read > b.limit {
@@ -146,7 +146,23 @@ func (b *limitedBody) Read(p []byte) (int, error) {
 			return n, busy
 		}
 	}
-	return n, err
+	return n, framed(err)
+}
+
+// framed makes a *framingError of what net/http has no type for: chunks that are
+// none, or a connection that broke.
+func framed(err error) error {
+	var (
+		tooLarge *http.MaxBytesError
+		encoding *encodingError
+		timeout  interface{ Timeout() bool }
+	)
+	switch {
+	case err == nil, errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF),
+		errors.As(err, &tooLarge), errors.As(err, &encoding), errors.As(err, &timeout) && timeout.Timeout():
+		return err
+	}
+	return &framingError{err: err}
 }
 
 // Close closes the source.

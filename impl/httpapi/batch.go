@@ -10,6 +10,7 @@ import (
 	"highload.example/analytics/api/binding"
 	"highload.example/analytics/gen/api"
 	"highload.example/analytics/impl/event"
+	"highload.example/analytics/impl/failpoint"
 	"highload.example/analytics/impl/ingest"
 )
 
@@ -55,7 +56,13 @@ func (o *eventOperations) SendEvents(_ context.Context, request api.SendEventsRe
 
 	// 2. Their fate. An error is the answer only when none of them has another one.
 	outcomes := make([]event.Outcome, len(events))
+	if failpoint.Enabled {
+		failpoint.Hit(failpoint.BeforeSubmit)
+	}
 	err := o.ingest.SubmitBatch(events, outcomes, whole)
+	if failpoint.Enabled {
+		failpoint.Hit(failpoint.AfterSubmit)
+	}
 	stored, refused := 0, 0
 	for _, outcome := range outcomes {
 		switch outcome {

@@ -9,6 +9,7 @@ import (
 	"highload.example/analytics/api/binding"
 	"highload.example/analytics/gen/api"
 	"highload.example/analytics/impl/event"
+	"highload.example/analytics/impl/failpoint"
 	"highload.example/analytics/impl/ingest"
 )
 
@@ -29,7 +30,13 @@ func (o *eventOperations) SendEvent(_ context.Context, request api.SendEventRequ
 		}
 		e.ID = id
 	}
+	if failpoint.Enabled {
+		failpoint.Hit(failpoint.BeforeSubmit)
+	}
 	outcome, err := o.ingest.Submit(e)
+	if failpoint.Enabled {
+		failpoint.Hit(failpoint.AfterSubmit)
+	}
 	switch {
 	case errors.Is(err, event.ErrInvalid):
 		return nil, &event.InvalidError{Violations: []event.Violation{notStorable}}

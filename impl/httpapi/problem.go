@@ -24,6 +24,8 @@ type (
 	mediaTypeError struct{ detail string }
 	// encodingError: the body isn't what its Content-Encoding says.
 	encodingError struct{ err error }
+	// framingError: where the body begins and ends can't be told, or it broke off.
+	framingError struct{ err error }
 	// limitedError: the client has used up its allowance.
 	limitedError struct{ retryAfter int }
 	// panicError: a handler panicked.
@@ -34,6 +36,8 @@ func (e *methodError) Error() string    { return "the method is not allowed; use
 func (e *mediaTypeError) Error() string { return e.detail }
 func (e *encodingError) Error() string  { return "decompressing the body: " + e.err.Error() }
 func (e *encodingError) Unwrap() error  { return e.err }
+func (e *framingError) Error() string   { return "reading the body: " + e.err.Error() }
+func (e *framingError) Unwrap() error   { return e.err }
 func (e *limitedError) Error() string   { return event.ErrLimited.Error() }
 func (e *limitedError) Unwrap() error   { return event.ErrLimited }
 func (e *panicError) Error() string     { return fmt.Sprintf("panic: %v", e.value) }
@@ -91,6 +95,7 @@ func (p *problems) describe(r *http.Request, err error) (problem api.Problem, re
 		method     *methodError
 		mediaType  *mediaTypeError
 		encoding   *encodingError
+		framing    *framingError
 		limited    *limitedError
 		syntax     *binding.SyntaxError
 		validation *binding.ValidationError
@@ -122,6 +127,8 @@ func (p *problems) describe(r *http.Request, err error) (problem api.Problem, re
 		return is(http.StatusRequestTimeout, api.ProblemCodeRequestTimeout, "The request didn't arrive in time; send it faster, or in smaller parts."), 0
 	case errors.As(err, &encoding):
 		return is(http.StatusBadRequest, api.ProblemCodeInvalidEncoding, "The body is not one gzip member from its start to its end."), 0
+	case errors.As(err, &framing):
+		return is(http.StatusBadRequest, api.ProblemCodeInvalidJSON, "The body can't be read: its chunks are malformed, or it broke off."), 0
 	case errors.As(err, &syntax):
 		return is(http.StatusBadRequest, api.ProblemCodeInvalidJSON, fmt.Sprintf("The body is not JSON: %s at byte %d.", syntax.Reason, syntax.Offset)), 0
 	case errors.As(err, &validation):

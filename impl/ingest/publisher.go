@@ -2,10 +2,12 @@ package ingest
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
 	"highload.example/analytics/impl/event"
+	"highload.example/analytics/impl/failpoint"
 )
 
 // publisher brings committed totals to the counters and then releases who waits,
@@ -78,7 +80,10 @@ func (p *publisher) run() {
 			return
 		}
 		totals = merge(totals[:0], taken)
-		p.send(totals)
+		p.send(p.withRepeated(totals, taken))
+		if failpoint.Enabled {
+			failpoint.Hit(failpoint.BeforeAnswer)
+		}
 		for i, w := range taken {
 			p.service.release(w.batch, w.err)
 			taken[i] = written{}
@@ -109,6 +114,37 @@ func merge(totals []event.Total, batches []written) []event.Total {
 		}
 	}
 	return totals
+}
+
+// repeatedTimeout bounds the wait for the totals of repeated events. The database has
+// just answered.
+const repeatedTimeout = 500 * time.Millisecond
+
+// withRepeated appends the record's totals of the types of which events were stored
+// before: by somebody who may not have come to publish them, but died, or lost the answer
+// to its COMMIT. Whoever is answered "duplicate" reads what it wrote, too.
+func (p *publisher) withRepeated(totals []event.Total, batches []written) []event.Total {
+	var types []string
+	for _, w := range batches {
+		for i, outcome := range w.batch.outcomes {
+			if outcome == event.Duplicate {
+				types = append(types, w.batch.events[i].Type)
+			}
+		}
+	}
+	if len(types) == 0 {
+		return totals
+	}
+	slices.Sort(types)
+	types = slices.Compact(types)
+	ctx, cancel := context.WithTimeout(p.service.life, repeatedTimeout)
+	defer cancel()
+	found, err := p.service.config.Totals(ctx, types)
+	if err != nil {
+		p.service.config.Logger.Debug("counts of duplicates were not read; they will be reconciled", "error", err)
+		return totals
+	}
+	return append(totals, found...)
 }
 
 // publishTimeout is short, for people wait for the batch: a count that didn't

@@ -26,6 +26,9 @@ import (
 type Config struct {
 	Store    Store
 	Counters Counters
+	// Totals reads the record's totals of types, of every slot: for types of duplicates,
+	// because whoever stored the first of them may have died before it published.
+	Totals func(ctx context.Context, eventTypes []string) ([]event.Total, error)
 	// Probe asks the database whether it's there again after an outage.
 	Probe    func(ctx context.Context) error
 	Observer Observer

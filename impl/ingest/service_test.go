@@ -122,7 +122,7 @@ func newRig(t *testing.T, change func(*ingest.Config)) *rig {
 	}
 	r := &rig{store: store, gate: &gate{Store: store}, tally: &tally{}}
 	config := ingest.Config{
-		Store: r.gate, Counters: memory.NewCounters(100), Probe: store.Ping, Observer: r.tally,
+		Store: r.gate, Counters: memory.NewCounters(100), Totals: store.Totals, Probe: store.Ping, Observer: r.tally,
 		Logger: slog.New(slog.DiscardHandler), Writers: 1,
 	}
 	if change != nil {
@@ -428,6 +428,27 @@ func TestCountersThatFailDontFailEvents(t *testing.T) {
 	}
 }
 
+// Whoever committed an event may have died before it published the count.
+func TestADuplicatePublishesWhatWasLost(t *testing.T) {
+	t.Parallel()
+	counters := memory.NewCounters(100)
+	r := newRig(t, func(c *ingest.Config) { c.Counters = counters })
+	dead, err := r.store.OpenWriter(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := dead.Write(t.Context(), []event.Event{numbered(0)}, make([]event.Outcome, 1)); err != nil {
+		t.Fatal(err)
+	}
+	if outcome, err := r.Submit(numbered(0)); err != nil || outcome != event.Duplicate {
+		t.Fatalf("got %v, %v", outcome, err)
+	}
+	live, err := counters.Totals(t.Context(), "a")
+	if err != nil || len(live) != 1 || live[0].Count != 1 {
+		t.Errorf("published %v, %v", live, err)
+	}
+}
+
 func TestCloseWritesWhatWaits(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, nil)
@@ -496,7 +517,7 @@ func benchmarkService(b *testing.B) *ingest.Service {
 		b.Fatal(err)
 	}
 	service := ingest.New(ingest.Config{
-		Store: store, Counters: memory.NewCounters(100), Probe: store.Ping, Observer: &tally{},
+		Store: store, Counters: memory.NewCounters(100), Totals: store.Totals, Probe: store.Ping, Observer: &tally{},
 		Logger: slog.New(slog.DiscardHandler), Writers: 1,
 	})
 	b.Cleanup(func() {

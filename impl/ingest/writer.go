@@ -9,6 +9,7 @@ import (
 	"github.com/cenkalti/backoff/v5"
 
 	"highload.example/analytics/impl/event"
+	"highload.example/analytics/impl/failpoint"
 )
 
 // batch is what one transaction stores, reused from batch to batch.
@@ -81,6 +82,9 @@ func (s *Service) writeBatch(writer Writer, b *batch) Writer {
 	if !s.isDown() {
 		writer, err = s.store(ctx, writer, b, 0, len(b.events))
 	}
+	if failpoint.Enabled {
+		failpoint.Hit(failpoint.AfterCommit)
+	}
 	s.idle()
 	s.publisher.publish(b, err)
 	if errors.Is(err, event.ErrUnavailable) && s.markDown() {
@@ -136,6 +140,9 @@ func (s *Service) try(ctx context.Context, writer Writer, events []event.Event, 
 			return nil, nil, s.noted(err)
 		}
 		writer = opened
+	}
+	if failpoint.Enabled {
+		failpoint.Hit(failpoint.BeforeInsert)
 	}
 	totals, err := writer.Write(ctx, events, outcomes)
 	return writer, totals, s.noted(err)

@@ -34,6 +34,11 @@ type Live interface {
 	// maximum, and marks the type complete, in one step.
 	Fill(ctx context.Context, eventType string, totals []event.Total) error
 
+	// Generation changes when the totals may have become those of an earlier moment:
+	// when another server holds them, or the same one has restarted with a copy. Such
+	// totals call themselves complete and are not. 0: they began with this process.
+	Generation() uint64
+
 	// Forget drops what is held of a type, and with it its completeness, in one step.
 	Forget(ctx context.Context, eventType string) error
 }

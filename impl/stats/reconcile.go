@@ -16,6 +16,7 @@ func (s *Service) Run(ctx context.Context) {
 	ticker := time.NewTicker(s.config.RecordPeriod)
 	defer ticker.Stop()
 	cursor := ""
+	var generation uint64 // of the live totals when the walk over the types began
 	for {
 		select {
 		case <-ctx.Done():
@@ -25,6 +26,9 @@ func (s *Service) Run(ctx context.Context) {
 		if s.paused() {
 			continue
 		}
+		if cursor == "" || s.config.Live.Generation() != generation {
+			cursor, generation = "", s.config.Live.Generation()
+		}
 		next, err := s.Reconcile(ctx, cursor)
 		if err != nil {
 			if ctx.Err() == nil {
@@ -33,7 +37,18 @@ func (s *Service) Run(ctx context.Context) {
 			continue
 		}
 		cursor = next
+		if cursor == "" {
+			s.verify(generation)
+		}
 	}
+}
+
+// verify notes that all live totals of a generation were compared with the record. Should
+// there be another one by now, it is found not to be the one that was verified.
+func (s *Service) verify(generation uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.verified = generation
 }
 
 // Reconcile compares the live totals of the suspects and of the types after

@@ -72,6 +72,7 @@ type Service struct {
 	pausedUntil time.Time
 	suspects    map[string]uint64 // types whose live totals may lag behind, and their last failure
 	failures    uint64            // publications that failed
+	verified    uint64            // the generation of live totals that was compared with the record; 0 needs no comparing
 }
 
 // New returns a service. Run its reconciler with Run.
@@ -110,15 +111,17 @@ func sum(totals []event.Total) (n int64) {
 func (s *Service) liveCount(ctx context.Context, eventType string) (n int64, ok bool) {
 	s.mu.Lock()
 	_, suspect := s.suspects[eventType]
+	verified := s.verified
 	s.mu.Unlock()
-	if suspect || s.paused() {
+	if suspect || s.paused() || s.config.Live.Generation() != verified {
 		return 0, false
 	}
 	err := s.onLive(ctx, func(ctx context.Context) (err error) {
 		n, ok, err = s.config.Live.Count(ctx, eventType)
 		return err
 	})
-	return n, ok && err == nil
+	// The question itself may have been the first to find another server.
+	return n, ok && err == nil && s.config.Live.Generation() == verified
 }
 
 // Publish merges new totals into the live ones; it is what the ingest writers

@@ -24,9 +24,24 @@ func TestMain(m *testing.M) { testkit.Main(m) }
 // shaky is real live totals that fail when told to.
 type shaky struct {
 	*memory.Counters
-	mu    sync.Mutex
-	fault error
-	calls int
+	mu         sync.Mutex
+	fault      error
+	calls      int
+	generation uint64
+}
+
+func (s *shaky) Generation() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.generation
+}
+
+// replace has another holder take over, with totals of its own.
+func (s *shaky) replace(counters *memory.Counters) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.Counters = counters
+	s.generation++
 }
 
 func (s *shaky) failing() error {
@@ -232,6 +247,37 @@ func TestReconciliationForgetsWhatWasNeverTrue(t *testing.T) {
 	if r.heard.drift[0] != 1 {
 		t.Errorf("drift %v", r.heard.drift)
 	}
+}
+
+// A failover to a copy that lagged behind: it is complete, by its own account.
+func TestAnOlderCopyIsBelievedWhenItWasCompared(t *testing.T) {
+	t.Parallel()
+	r, done := newRig(t, t.TempDir(), 1)
+	defer done()
+	older := memory.NewCounters(1000)
+	for _, eventType := range []string{"a", "b"} {
+		if err := older.Fill(t.Context(), eventType, r.store(t, eventType, 1)); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Publish(t.Context(), r.store(t, eventType, 1)); err != nil {
+			t.Fatal(err)
+		}
+		r.want(t, eventType, 2)
+	}
+	r.live.replace(older)
+	r.want(t, "b", 2)
+	asked := r.heard.record
+	ctx, stop := context.WithCancel(t.Context())
+	ran := make(chan struct{})
+	go func() { defer close(ran); r.Run(ctx) }()
+	defer func() { stop(); <-ran }()
+	// One round for each of them; then the copy answers, and rightly.
+	testkit.Eventually(t, time.Minute, "the copy to be believed", func() bool {
+		r.want(t, "b", 2)
+		was := r.heard.record
+		r.want(t, "a", 2)
+		return was > asked && r.heard.record == was
+	})
 }
 
 func TestReconciliationPagesThroughTheTypes(t *testing.T) {

@@ -85,6 +85,24 @@ func sharedPostgres(t testing.TB) string {
 // itself every fsync; its time zone is an odd one, so that whoever forgets to say
 // UTC notices. Settings, name=value, win over these.
 func newPostgres(settings ...string) (*Server, error) {
+	return startPostgres(&Server{}, (*Server).initialize, settings...)
+}
+
+// keptPostgres starts a server in a directory that outlives it, and us.
+func keptPostgres(dir string, settings ...string) (*Server, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("making a directory: %w", err)
+	}
+	prepare := (*Server).initialize
+	if _, err := os.Stat(filepath.Join(dir, "data", "PG_VERSION")); err == nil {
+		prepare = func(*Server, string, *account) error { return nil } // it is there from the last time
+	}
+	return startPostgres(&Server{dir: dir, kept: true}, prepare, settings...)
+}
+
+// startPostgres starts a server on a data directory that prepare makes, in the
+// server's directory or, where it has none, in one that ends with it.
+func startPostgres(s *Server, prepare func(s *Server, bin string, as *account) error, settings ...string) (*Server, error) {
 	bin, version, err := findPostgres()
 	if err != nil {
 		return nil, err
@@ -93,45 +111,32 @@ func newPostgres(settings ...string) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	dir, err := os.MkdirTemp("", "testkit-postgres-")
-	if err != nil {
-		return nil, fmt.Errorf("making a directory: %w", err)
+	if s.dir == "" {
+		if s.dir, err = os.MkdirTemp("", "testkit-postgres-"); err != nil {
+			return nil, fmt.Errorf("making a directory: %w", err)
+		}
 	}
-	s := &Server{dir: dir, version: version, kind: postgresKind(bin, as, settings)}
-	if err := s.initialize(bin, as); err != nil {
-		return nil, errors.Join(err, os.RemoveAll(dir))
-	}
-	if err := s.launch(); err != nil {
-		return nil, errors.Join(err, os.RemoveAll(dir))
+	s.version, s.kind = version, postgresKind(bin, as, settings)
+	if err := s.prepareAndLaunch(prepare, bin, as); err != nil {
+		if !s.kept {
+			err = errors.Join(err, os.RemoveAll(s.dir))
+		}
+		return nil, err
 	}
 	s.url = postgresURL(s.port)
 	return s, nil
 }
 
-// keptPostgres starts a server in a directory that outlives it, and us.
-func keptPostgres(dir string, settings ...string) (*Server, error) {
-	bin, version, err := findPostgres()
-	if err != nil {
-		return nil, err
-	}
-	as, err := postgresAccount()
-	if err != nil {
-		return nil, err
-	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("making a directory: %w", err)
-	}
-	s := &Server{dir: dir, kept: true, version: version, kind: postgresKind(bin, as, settings)}
-	if _, err := os.Stat(filepath.Join(dir, "data", "PG_VERSION")); errors.Is(err, fs.ErrNotExist) {
-		if err := s.initialize(bin, as); err != nil {
-			return nil, err
+func (s *Server) prepareAndLaunch(prepare func(s *Server, bin string, as *account) error, bin string, as *account) error {
+	if as != nil {
+		if err := os.Chown(s.dir, int(as.uid), int(as.gid)); err != nil {
+			return fmt.Errorf("giving PostgreSQL its directory: %w", err)
 		}
 	}
-	if err := s.launch(); err != nil {
-		return nil, err
+	if err := prepare(s, bin, as); err != nil {
+		return err
 	}
-	s.url = postgresURL(s.port)
-	return s, nil
+	return s.launch()
 }
 
 // postgresKind says how a server is started, with settings over the kit's own.
@@ -154,26 +159,26 @@ func postgresKind(bin string, as *account, settings []string) kind {
 	}
 }
 
-// initialize makes the data directory. Like a server, initdb is supervised: if we
-// are killed meanwhile, neither it nor what it made so far stays behind.
+// initialize makes an empty data directory.
 func (s *Server) initialize(bin string, as *account) error {
-	if as != nil {
-		if err := os.Chown(s.dir, int(as.uid), int(as.gid)); err != nil {
-			return fmt.Errorf("giving PostgreSQL its directory: %w", err)
-		}
-	}
-	data := filepath.Join(s.dir, "data")
-	initdb, err := supervise(s.dir, s.kept, "TERM", s.log(), as, filepath.Join(bin, "initdb"), "-D", data,
+	return s.fillData(as, filepath.Join(bin, "initdb"), "-D", filepath.Join(s.dir, "data"),
 		"-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync", "--no-instructions")
+}
+
+// fillData runs a program that makes the data directory. Like a server, it is
+// supervised: if we are killed meanwhile, neither it nor what it made so far stays
+// behind.
+func (s *Server) fillData(as *account, program ...string) error {
+	filler, err := supervise(s.dir, s.kept, "TERM", s.log(), as, program...)
 	if err != nil {
 		return err
 	}
-	poll(readyTimeout, func() bool { return !running(initdb.pid) })
-	initdb.end(true) // which stops it, should it still run
-	// initdb deletes what it made when it fails or is stopped.
-	if _, err := os.Stat(filepath.Join(data, "PG_VERSION")); err != nil {
+	poll(readyTimeout, func() bool { return !running(filler.pid) })
+	filler.end(true) // which stops it, should it still run
+	// Both initdb and pg_basebackup delete what they made when they fail or are stopped.
+	if _, err := os.Stat(filepath.Join(s.dir, "data", "PG_VERSION")); err != nil {
 		log, _ := os.ReadFile(s.log()) // best effort: the error is the other one
-		return fmt.Errorf("initdb failed: %w\n%s", err, log)
+		return fmt.Errorf("%s failed: %w\n%s", filepath.Base(program[0]), err, log)
 	}
 	return nil
 }

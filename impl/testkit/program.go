@@ -1,6 +1,11 @@
 package testkit
 
-import "syscall"
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"syscall"
+)
 
 // LaunchPostgres starts a server for a program that is no test, with settings
 // like "fsync=on" over the kit's own, which are those of a database that nobody
@@ -12,6 +17,27 @@ func LaunchPostgres(settings ...string) (*Server, error) { return newPostgres(se
 // it is missing. They stay when the server ends, for the next one there.
 func LaunchPostgresIn(dir string, settings ...string) (*Server, error) {
 	return keptPostgres(dir, settings...)
+}
+
+// LaunchStandby starts a server that follows another PostgreSQL, from a copy of its
+// data, and that the other one knows as name. Promote ends the following.
+func LaunchStandby(primary *Server, name string, settings ...string) (*Server, error) {
+	follow := func(s *Server, bin string, as *account) error {
+		// The one that came with this server, which may be on the PATH by a link alone.
+		server, err := filepath.EvalSymlinks(filepath.Join(bin, "postgres"))
+		if err != nil {
+			return fmt.Errorf("finding pg_basebackup: %w", err)
+		}
+		return s.fillData(as, filepath.Join(filepath.Dir(server), "pg_basebackup"), "-D", filepath.Join(s.dir, "data"),
+			"-d", fmt.Sprintf("host=127.0.0.1 port=%d user=postgres application_name=%s", primary.port, name),
+			"--write-recovery-conf", "--wal-method=stream", "--checkpoint=fast", "--no-sync")
+	}
+	return startPostgres(&Server{}, follow, settings...)
+}
+
+// Promote makes a standby a server of its own, and returns when it takes writes.
+func (s *Server) Promote() error {
+	return execute(s.url, "SELECT pg_promote(true, 60)")
 }
 
 // LaunchRedis starts a server for a program that is no test, with more arguments
@@ -41,6 +67,37 @@ func (s *Server) PID() (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.pid()
+}
+
+// Port returns the port of 127.0.0.1 that the server listens on, also after a restart.
+func (s *Server) Port() int { return s.port }
+
+// Dir returns the directory that holds all of the server's files.
+func (s *Server) Dir() string { return s.dir }
+
+// Halt is Stop for a program that is no test.
+func (s *Server) Halt() { s.end(true) }
+
+// Restart is Start for a program that is no test.
+func (s *Server) Restart() error { return s.start() }
+
+// Crash is Kill for a program that is no test.
+func (s *Server) Crash() error {
+	if !s.started() {
+		return nil
+	}
+	pids, err := s.freeze()
+	if err != nil {
+		return err
+	}
+	if err := send(syscall.SIGKILL, pids...); err != nil {
+		return err
+	}
+	s.end(true)
+	if !poll(readyTimeout, func() bool { return !slices.ContainsFunc(pids, running) }) {
+		return fmt.Errorf("%s survived SIGKILL", s.kind.name)
+	}
+	return nil
 }
 
 // Freeze is Pause for a program that is no test.

@@ -87,3 +87,57 @@ func TestAProgramLaunchesRedis(t *testing.T) {
 		t.Errorf("%v, %v", limit, err)
 	}
 }
+
+func TestAStandbyFollowsAndTakesOver(t *testing.T) {
+	t.Parallel()
+	primary, err := LaunchPostgres()
+	if err != nil {
+		cannotStart(t, err)
+	}
+	t.Cleanup(primary.Remove)
+	if err := execute(primary.URL(), "CREATE TABLE before ()"); err != nil {
+		t.Fatal(err)
+	}
+	standby, err := LaunchStandby(primary, "second")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(standby.Remove)
+	conn := open(t, primary.URL())
+	Eventually(t, time.Minute, "the standby to follow", func() bool {
+		return len(ask[string](t, conn, "SELECT application_name FROM pg_stat_replication WHERE application_name = 'second' AND state = 'streaming'")) == 1
+	})
+	for _, statement := range []string{"ALTER SYSTEM SET synchronous_standby_names = 'second'", "SELECT pg_reload_conf()"} {
+		if err := execute(primary.URL(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	Eventually(t, time.Minute, "the standby to be waited for", func() bool {
+		return ask[string](t, conn, "SELECT sync_state FROM pg_stat_replication")[0] == "sync"
+	})
+	if err := execute(primary.URL(), "CREATE TABLE after ()"); err != nil {
+		t.Fatal(err)
+	}
+	if err := execute(standby.URL(), "CREATE TABLE mine ()"); err == nil {
+		t.Error("the standby takes writes")
+	}
+
+	if err := primary.Crash(); err != nil {
+		t.Fatal(err)
+	}
+	if err := primary.Crash(); err != nil {
+		t.Errorf("a second time: %v", err)
+	}
+	if err := standby.Promote(); err != nil {
+		t.Fatal(err)
+	}
+	if err := execute(standby.URL(), "CREATE TABLE mine (); SELECT FROM before, after"); err != nil {
+		t.Errorf("after its promotion: %v", err)
+	}
+	if err := primary.Restart(); err != nil {
+		t.Fatal(err)
+	}
+	if err := execute(primary.URL(), "SELECT FROM after"); err != nil {
+		t.Errorf("after its restart: %v", err)
+	}
+}

@@ -4,9 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -123,16 +121,8 @@ func (s *Server) Start() {
 // all are gone. Frozen first, the server can't make a child that is overlooked.
 func (s *Server) Kill() {
 	s.t.Helper()
-	if !s.started() {
-		return
-	}
-	pids := s.pause()
-	if err := send(syscall.SIGKILL, pids...); err != nil {
+	if err := s.Crash(); err != nil {
 		s.t.Fatalf("testkit: %v", err)
-	}
-	s.end(true)
-	if !poll(readyTimeout, func() bool { return !slices.ContainsFunc(pids, running) }) {
-		s.t.Fatalf("testkit: %s survived SIGKILL", s.kind.name)
 	}
 }
 

@@ -111,6 +111,9 @@ func (c *Counters) Fill(_ context.Context, eventType string, recorded []event.To
 	return nil
 }
 
+// Generation implements stats.Live: the totals live and die with the process.
+func (c *Counters) Generation() uint64 { return 0 }
+
 // Forget implements stats.Live. It has no errors.
 func (c *Counters) Forget(_ context.Context, eventType string) error {
 	c.mu.Lock()

@@ -3,6 +3,7 @@ package postgres_test
 import (
 	"context"
 	"errors"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -260,4 +261,42 @@ func TestSharedSlot(t *testing.T) {
 		t.Errorf("%s slots: the writers don't share one", slots)
 	}
 	wantRows(t, s, 2001)
+}
+
+// A commit that waits for a synchronous standby can be given up. The row is there from
+// then on, and would be lost in a failover: nobody must be told that it is safe.
+func TestDuplicatesWaitForTheStandby(t *testing.T) {
+	t.Parallel()
+	_, s, w := privateServer(t, postgres.Config{MaxConns: 2})
+	mustWrite(t, w, login(0))
+	briefly := func(batch ...event.Event) error {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, _, err := write(ctx, w, batch...)
+		return err
+	}
+
+	// The server heeds the setting a moment later: from the first commit that hangs.
+	s.exec(t, `ALTER SYSTEM SET synchronous_standby_names = 'nobody'`)
+	s.exec(t, `SELECT pg_reload_conf()`)
+	n := 0
+	testkit.Eventually(t, patience, "commits to wait for a standby", func() bool {
+		n++
+		err := briefly(login(n))
+		if err != nil && !errors.Is(err, event.ErrUnavailable) {
+			t.Fatal(err)
+		}
+		return err != nil
+	})
+	testkit.Eventually(t, patience, "the row to be there all the same", func() bool {
+		return s.value(t, `SELECT count(*)::text FROM events`) == strconv.Itoa(n+1)
+	})
+	if err := briefly(login(n)); !errors.Is(err, event.ErrUnavailable) {
+		t.Errorf("a duplicate without the standby: %v", err)
+	}
+
+	s.exec(t, `ALTER SYSTEM RESET synchronous_standby_names`)
+	s.exec(t, `SELECT pg_reload_conf()`)
+	wantAll(t, untilStored(t, w, logins(0, n+1)...), event.Duplicate)
+	wantRows(t, s, n+1)
 }

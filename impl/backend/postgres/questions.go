@@ -32,13 +32,20 @@ func questionConfig(store *pgxpool.Config, c Config) *pgxpool.Config {
 	cfg.MaxConns, cfg.MinConns, cfg.MinIdleConns = c.QuestionConns, 0, 0
 	params := cfg.ConnConfig.RuntimeParams
 	params["statement_timeout"] = milliseconds(c.QuestionTimeout)
-	params["default_transaction_read_only"] = "on"
 	// No two questions have the same best plan: one type has half of the events and
 	// another none. And most are over before a compiler would have begun.
 	params["plan_cache_mode"] = "force_custom_plan"
 	params["jit"] = "off"
-	cfg.AfterConnect = nil
+	cfg.AfterConnect = onlyRead
 	return cfg
+}
+
+// onlyRead has the session refuse to write. It comes after the connection was found to
+// be one that takes writes, as several hosts are told apart: a parameter of the
+// connection itself would have each of them refused.
+func onlyRead(ctx context.Context, conn *pgx.Conn) error {
+	_, err := conn.Exec(ctx, "SET default_transaction_read_only = on", pgx.QueryExecModeSimpleProtocol)
+	return err
 }
 
 // translateQuestion is translate, for reading: what takes too long is too expensive.

@@ -215,6 +215,11 @@ func TestSeveralHosts(t *testing.T) {
 	}
 	defer s.Close()
 	mustWrite(t, openWriter(t, s), login(0))
+	// Questions too: their sessions don't write, but the host must be one that could.
+	types, err := s.RankedTypes(t.Context(), "", nil, 10)
+	if err != nil || len(types) != 1 {
+		t.Errorf("RankedTypes: %v, %v", types, err)
+	}
 }
 
 func TestLoginIsRefused(t *testing.T) {

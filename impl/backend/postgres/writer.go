@@ -4,7 +4,11 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/jackc/pgx/v5"
+
+	"highload.example/analytics/gen/pgdb"
 	"highload.example/analytics/impl/event"
+	"highload.example/analytics/impl/failpoint"
 	"highload.example/analytics/impl/ingest"
 )
 
@@ -61,14 +65,14 @@ func (w *Writer) Write(ctx context.Context, batch []event.Event, outcomes []even
 
 	// 4. Insert and count.
 	doing := "write a batch"
-	answer, err := w.store.queries.InsertEvents(ctx, w.rows.params)
+	answer, err := w.insert(ctx)
 	if isMissingPartition(err) {
 		// One that we knew is gone. Nothing was stored, so once more.
 		w.store.partitions.forget()
 		if err := w.store.ensurePartitions(ctx, w.rows.months); err != nil {
 			return nil, err
 		}
-		answer, err = w.store.queries.InsertEvents(ctx, w.rows.params)
+		answer, err = w.insert(ctx)
 		if isMissingPartition(err) {
 			return nil, &failure{doing: doing, reason: "partitions are being dropped", kinds: []error{event.ErrUnavailable}}
 		}
@@ -79,6 +83,25 @@ func (w *Writer) Write(ctx context.Context, batch []event.Event, outcomes []even
 
 	// 5. What became of each event.
 	return w.rows.outcomes(answer, w.slot.number, outcomes), nil
+}
+
+// insert runs the statement that stores and counts the batch.
+func (w *Writer) insert(ctx context.Context) ([]pgdb.InsertEventsRow, error) {
+	if failpoint.Enabled && failpoint.Armed(failpoint.BeforeCommit) {
+		return w.insertInSteps(ctx)
+	}
+	return w.store.queries.InsertEvents(ctx, w.rows.params)
+}
+
+// insertInSteps does so in a transaction that another statement commits, so that
+// there is a moment in between.
+func (w *Writer) insertInSteps(ctx context.Context) (answer []pgdb.InsertEventsRow, err error) {
+	err = pgx.BeginFunc(ctx, w.store.pool, func(tx pgx.Tx) error {
+		answer, err = w.store.queries.WithTx(tx).InsertEvents(ctx, w.rows.params)
+		failpoint.Hit(failpoint.BeforeCommit)
+		return err
+	})
+	return answer, err
 }
 
 // Close gives the slot back. If that fails, its lease ends by itself. Closing

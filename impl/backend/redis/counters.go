@@ -206,6 +206,9 @@ func (c *Counters) Fill(ctx context.Context, eventType string, totals []event.To
 	return c.run(ctx, []*merge{m})
 }
 
+// Generation implements stats.Live.
+func (c *Counters) Generation() uint64 { return c.client.runs.generation() }
+
 // Forget implements stats.Live.
 func (c *Counters) Forget(ctx context.Context, eventType string) error {
 	if err := c.client.redis.Del(ctx, c.client.keys.count(eventType)).Err(); err != nil {

@@ -33,6 +33,7 @@ type Client struct {
 	take    *goredis.Script
 	merge   *goredis.Script
 	secrets []string // that no error may show
+	runs    runs
 }
 
 // Open makes a client. It tries to connect, so that the first requests find a
@@ -72,6 +73,8 @@ func Open(ctx context.Context, config Config) (*Client, error) {
 	options.MaxRetryBackoff = 10 * time.Millisecond
 	options.DialerRetries = 1
 	options.Dialer = dialer(options)
+	c := &Client{keys: newKeys(config.Namespace), take: goredis.NewScript(takeSource), merge: goredis.NewScript(mergeSource)}
+	options.OnConnect = c.runs.note
 	options.Protocol = 2 // no pushed messages are wanted
 	options.DisableIdentity = true
 	options.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
@@ -81,12 +84,7 @@ func Open(ctx context.Context, config Config) (*Client, error) {
 	// a bearable rate.
 	logging.Disable()
 
-	c := &Client{
-		redis: goredis.NewUniversalClient(options),
-		keys:  newKeys(config.Namespace),
-		take:  goredis.NewScript(takeSource),
-		merge: goredis.NewScript(mergeSource),
-	}
+	c.redis = goredis.NewUniversalClient(options)
 	_, c.cluster = c.redis.(*goredis.ClusterClient)
 	for _, secret := range []string{options.Password, options.SentinelPassword} {
 		if secret != "" {

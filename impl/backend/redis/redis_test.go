@@ -350,6 +350,35 @@ func TestRestart(t *testing.T) {
 	}
 }
 
+// A server that started again may hold less than it did: whoever asks is told.
+func TestARestartIsAnotherGeneration(t *testing.T) {
+	t.Parallel()
+	server := testkit.StartRedis(t)
+	c := open(t, server.URL())
+	counters := c.Counters()
+	first := counters.Generation()
+	if first == 0 {
+		t.Error("the first server makes no generation")
+	}
+	for range 3 {
+		if _, _, err := counters.Count(t.Context(), "a"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if now := counters.Generation(); now != first {
+		t.Errorf("generation %d became %d without another server", first, now)
+	}
+	server.Stop()
+	server.Start()
+	testkit.Eventually(t, time.Minute, "an answer", func() bool {
+		_, _, err := counters.Count(t.Context(), "a")
+		return err == nil
+	})
+	if now := counters.Generation(); now == first {
+		t.Errorf("after a restart it is still generation %d", now)
+	}
+}
+
 func TestUnreachableAtOpen(t *testing.T) {
 	t.Parallel()
 	server := testkit.StartRedis(t)

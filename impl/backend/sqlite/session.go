@@ -7,6 +7,7 @@ import (
 	"errors"
 
 	"highload.example/analytics/gen/sqlitedb"
+	"highload.example/analytics/impl/failpoint"
 )
 
 // session is the one connection that writes, with its statements prepared.
@@ -44,6 +45,9 @@ func (s *session) transaction(ctx context.Context, f func() error) (usable bool,
 		return !s.inTransaction(ctx), err
 	}
 	err = f()
+	if failpoint.Enabled {
+		failpoint.Hit(failpoint.BeforeCommit)
+	}
 	if err == nil {
 		// A COMMIT that fails leaves the transaction open.
 		err = s.exec(ctx, "COMMIT")

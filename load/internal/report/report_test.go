@@ -11,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"highload.example/analytics/load/internal/generator"
+	"highload.example/analytics/load/generator"
 )
 
 func TestVerdicts(t *testing.T) {

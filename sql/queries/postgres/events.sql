@@ -3,6 +3,10 @@
 -- The arrays are of equal length; equal keys must not occur twice in them.
 -- Rows with an ordinal name the inputs that were stored before; rows with an
 -- event type carry the new absolute total of that type in this slot.
+-- A duplicate may be of a row whose commit was given up while it waited for a
+-- synchronous standby: the row is there, and only on this server. Who is told
+-- "duplicate" is told that it is safe, so that this commit waits too, for which it must
+-- have written something: a message to nobody, once for all duplicates of a batch.
 WITH input AS (
     SELECT t.user_id, t.occurred_at, t.event_id, t.event_type, t.payload, t.ordinal
     FROM ROWS FROM (
@@ -31,7 +35,7 @@ WITH input AS (
 )
 SELECT 0::bigint AS ordinal, w.event_type::text AS event_type, w.count::bigint AS total FROM totalled w
 UNION ALL
-SELECT i.ordinal::bigint, ''::text, 0::bigint FROM input i
+SELECT i.ordinal::bigint, ''::text, (SELECT 0::bigint FROM pg_logical_emit_message(true, 'analytics', ''))::bigint FROM input i
 WHERE NOT EXISTS (
     SELECT FROM inserted n
     WHERE n.user_id = i.user_id AND n.occurred_at = i.occurred_at AND n.event_id = i.event_id

@@ -284,9 +284,10 @@ func (w *worker) open(ctx context.Context, tickets <-chan int64) {
 // answer is what became of one request.
 type answer struct {
 	sent   bool
-	late   bool // not sent within the time for it
-	status int  // 0: none came
-	stored int  // events answered with 202
+	late   bool  // not sent within the time for it
+	status int   // 0: none came
+	stored int   // events answered with 202
+	took   int64 // nanoseconds from sending it, however late that was
 }
 
 // send sends one request and records the fate of its events.
@@ -318,8 +319,9 @@ func (w *worker) send(ctx context.Context) answer {
 		}
 		kept = w.kept[:0]
 	}
+	begin := l.now()
 	response, sent, err := w.client.do(ctx, w.request, kept)
-	a := answer{sent: sent}
+	a := answer{sent: sent, took: l.now() - begin}
 	switch {
 	case !sent:
 		w.set(first, count, Unsent)

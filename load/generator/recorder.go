@@ -34,7 +34,7 @@ type recorder struct {
 	stored   int64 // events answered 202 within what is measured
 	requests int64 // answered within what is measured
 	all      *hdrhistogram.Histogram
-	refusals *hdrhistogram.Histogram // 429 and 503
+	refusals *hdrhistogram.Histogram // 429 and 503, from when they were sent
 }
 
 func newHistogram() *hdrhistogram.Histogram { return hdrhistogram.New(shortest, longest, digits) }
@@ -73,7 +73,7 @@ func (r *recorder) record(a answer, nanoseconds int64, counts, within bool) {
 		r.statuses[a.status]++
 	}
 	if a.status == http.StatusTooManyRequests || a.status == http.StatusServiceUnavailable {
-		_ = r.refusals.RecordValue(micros)
+		_ = r.refusals.RecordValue(min(max(a.took/1000, shortest), longest))
 	}
 }
 
@@ -89,7 +89,7 @@ type Result struct {
 	// open one all that became due.
 	Statuses map[string]int64
 	Latency  *hdrhistogram.Histogram // of all, in microseconds
-	Refusals *hdrhistogram.Histogram // of 429 and 503
+	Refusals *hdrhistogram.Histogram // of 429 and 503, counted from when they were sent: how soon the server says no
 }
 
 func merge(recorders []*recorder, elapsed time.Duration) Result {

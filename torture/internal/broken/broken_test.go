@@ -1,0 +1,233 @@
+package broken_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"highload.example/analytics/impl/testkit"
+	"highload.example/analytics/torture/internal/broken"
+	"highload.example/analytics/torture/internal/check"
+	"highload.example/analytics/torture/internal/history"
+	"highload.example/analytics/torture/internal/workload"
+)
+
+func TestMain(m *testing.M) { testkit.Main(m) }
+
+// run puts the real workload on a server at three addresses, which is killed and
+// loses its Redis on the way, and has the real checker look at it.
+func run(t *testing.T, fault broken.Fault, seed uint64, requests int64) *check.Report {
+	t.Helper()
+	const settlingRequests = 100 // a right server needs 20: one that never takes an event is asked for ever
+	server := broken.New(fault, seed)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	load, endLoad := context.WithCancel(ctx)
+	settling, endSettling := context.WithCancel(ctx)
+	defer endSettling()
+	handler := server.Handler()
+	var served, again atomic.Int64
+	counted := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// Requests are the clock: the same happens at the same place on every machine.
+		switch n := served.Add(1); n {
+		case requests / 4, requests / 2, requests - requests/10:
+			server.Kill()
+		case requests / 3:
+			server.Flush()
+		case requests:
+			endLoad()
+		}
+		if load.Err() != nil && again.Add(1) == settlingRequests {
+			endSettling()
+		}
+		handler.ServeHTTP(w, r)
+	})
+	var targets []string
+	for range 3 {
+		s := httptest.NewServer(counted)
+		defer s.Close()
+		targets = append(targets, s.URL)
+	}
+	name := filepath.Join(t.TempDir(), "history.ndjson")
+	recorder, err := history.Create(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	clients, err := workload.New(workload.Config{Targets: targets, Recorder: recorder, Seed: seed, Senders: 4, Readers: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer clients.Close()
+
+	clients.Run(load)
+	server.Heal()
+	healed := recorder.Now()
+	clients.Settle(settling)
+	atRest := server.Redis()
+	for _, target := range targets {
+		atRest = append(atRest, clients.Survey(ctx, target)...)
+	}
+	if err := recorder.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if ctx.Err() != nil {
+		t.Fatal("the run didn't end in five minutes")
+	}
+	report, err := check.Run(check.Input{History: history.Open(name), Rows: server.Rows(), AtRest: atRest, Settling: healed})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return report
+}
+
+// TestFaultsAreCaught breaks the server in one way after the other, and wants each
+// found, and found to be what it is.
+func TestFaultsAreCaught(t *testing.T) {
+	t.Parallel()
+	for fault, c := range map[broken.Fault]struct {
+		want  []check.Rule // each must be found
+		maybe []check.Rule // what can follow from it
+	}{
+		broken.LosesOne:           {[]check.Rule{check.Lost, check.Undercounted}, nil},
+		broken.AnswersTooEarly:    {[]check.Rule{check.Lost, check.Undercounted}, []check.Rule{check.AcceptedTwice, check.Torn}},
+		broken.StoresDuplicates:   {[]check.Rule{check.Doubled, check.Overcounted}, nil},
+		broken.CountsDuplicates:   {[]check.Rule{check.Overcounted, check.CountWrong}, nil},
+		broken.AcceptsTwice:       {[]check.Rule{check.AcceptedTwice}, nil},
+		broken.IgnoresUser:        {[]check.Rule{check.Lost, check.Undercounted}, nil},
+		broken.AltersPayloads:     {[]check.Rule{check.Altered}, nil},
+		broken.DropsPayloads:      {[]check.Rule{check.Altered}, nil},
+		broken.AltersTypes:        {[]check.Rule{check.Altered, check.Overcounted, check.Undercounted}, nil},
+		broken.RoundsTimes:        {[]check.Rule{check.Lost, check.NeverSent}, []check.Rule{check.Undercounted, check.Overcounted}},
+		broken.StoresRejected:     {[]check.Rule{check.RejectedStored}, []check.Rule{check.Overcounted, check.Contract}},
+		broken.AcceptsInvalid:     {[]check.Rule{check.InvalidAccepted, check.Lost}, []check.Rule{check.AcceptedTwice}},
+		broken.RejectsValid:       {[]check.Rule{check.ValidRejected}, []check.Rule{check.Torn}},
+		broken.InventsEvents:      {[]check.Rule{check.NeverSent}, []check.Rule{check.Overcounted}},
+		broken.TearsBatches:       {[]check.Rule{check.Torn}, nil},
+		broken.HidesTorn:          {[]check.Rule{check.Torn}, nil},
+		broken.NeverTakesSome:     {[]check.Rule{check.NotConverged}, []check.Rule{check.Torn}},
+		broken.ForgetsAfterFlush:  {[]check.Rule{check.Undercounted, check.CountWrong}, nil},
+		broken.ServesStaleCounts:  {[]check.Rule{check.Undercounted}, nil},
+		broken.CountsRejected:     {[]check.Rule{check.Overcounted, check.CountWrong}, []check.Rule{check.Contract}},
+		broken.CountsTooEarly:     {[]check.Rule{check.CountWrong}, []check.Rule{check.Overcounted}},
+		broken.FoldsCase:          {[]check.Rule{check.Overcounted, check.CountWrong}, nil},
+		broken.ShiftsBuckets:      {[]check.Rule{check.CountWrong}, []check.Rule{check.Overcounted, check.Undercounted}},
+		broken.HidesAType:         {[]check.Rule{check.CountWrong, check.Undercounted}, nil},
+		broken.LeavesRedisWrong:   {[]check.Rule{check.CountWrong}, nil},
+		broken.AnswersNoQuestions: {[]check.Rule{check.Unanswered}, nil},
+		broken.Answers500:         {[]check.Rule{check.ForbiddenStatus, check.Contract}, nil},
+		broken.OmitsHeader:        {[]check.Rule{check.Contract}, []check.Rule{check.NotConverged}},
+		broken.NamesAnotherEvent:  {[]check.Rule{check.Contract}, nil},
+		broken.MiscountsReceipts:  {[]check.Rule{check.Contract}, []check.Rule{check.NotConverged}},
+	} {
+		t.Run(string(fault), func(t *testing.T) {
+			t.Parallel()
+			requests := int64(500)
+			switch fault {
+			case broken.LosesOne, broken.RejectsValid, broken.TearsBatches: // which are rare
+				requests = 1500
+			}
+			report := run(t, fault, 1, requests)
+			for _, rule := range c.want {
+				if report.Found[rule] == 0 {
+					t.Errorf("%s was not found", rule)
+				}
+			}
+			for rule, n := range report.Found {
+				if !slices.Contains(c.want, rule) && !slices.Contains(c.maybe, rule) {
+					t.Errorf("%s was found %d times, and isn't what is wrong", rule, n)
+				}
+			}
+			for _, v := range report.Violations {
+				isShown(t, v)
+			}
+			if t.Failed() {
+				t.Log(report.Found)
+				for _, v := range report.Violations {
+					t.Log(v)
+				}
+			}
+		})
+	}
+}
+
+// TestNothingIsFoundInARightServer has a server fail in every way in which one may.
+func TestNothingIsFoundInARightServer(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(3) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			t.Parallel()
+			report := run(t, broken.None, seed, 1500)
+			hadEverything(t, report)
+			for _, v := range report.Violations {
+				t.Error(v)
+			}
+		})
+	}
+}
+
+// isShown wants a violation to come with what shows it, and nothing else.
+func isShown(t *testing.T, v check.Violation) {
+	t.Helper()
+	if len(v.History) == 0 && v.Row == nil {
+		t.Errorf("nothing shows %s", v)
+	}
+	shown := map[string]bool{}
+	for _, o := range v.History {
+		if len(o.Counts) > 1 {
+			t.Errorf("%d counts, and one is wrong: %s", len(o.Counts), v)
+		}
+		for _, e := range o.Events {
+			shown[e.ID] = true
+		}
+	}
+	switch v.Rule {
+	case check.ForbiddenStatus, check.Contract: // one answer, with all that was sent
+		if len(v.History) != 1 {
+			t.Errorf("%d operations, and one answer is wrong: %s", len(v.History), v)
+		}
+	case check.Torn: // one that was stored and one that wasn't, or one answer
+		if len(shown) != 2 && len(v.History) != 1 {
+			t.Errorf("%d events, and two show it: %s", len(shown), v)
+		}
+	case check.Undercounted, check.Overcounted, check.CountWrong, check.Unanswered:
+		if len(shown) > 3 {
+			t.Errorf("%d events: %s", len(shown), v)
+		}
+	default: // one event, which it names
+		if len(shown) > 1 {
+			t.Errorf("%d events, and one is concerned: %s", len(shown), v)
+		}
+		for id := range shown {
+			_, err := uuid.Parse(id) // what is no UUID has no name but in the history
+			if err == nil && len(id) == len(uuid.UUID{}.String()) && !strings.Contains(v.Detail, strings.ToLower(id)) {
+				t.Errorf("the event isn't named: %s", v)
+			}
+		}
+	}
+}
+
+// hadEverything wants that a run in which nothing is wrong had whatever can go wrong.
+func hadEverything(t *testing.T, r *check.Report) {
+	t.Helper()
+	for _, outcome := range []history.Outcome{
+		history.Accepted, history.Duplicate, history.Rejected, history.Retry, history.Refused, history.Unknown,
+	} {
+		if r.Outcomes[outcome] == 0 {
+			t.Errorf("no event was %s", outcome)
+		}
+	}
+	if r.Repeated == 0 || r.OpenStored == 0 || r.OpenUnstored == 0 || r.Reads == 0 || r.ReadCounts <= r.Reads || r.RestCounts == 0 || r.Rows == 0 {
+		t.Errorf("something didn't happen: %+v", r)
+	}
+	t.Logf("%d operations, %d events sent, %d different, %d repeated, %v, open and stored %d, and not %d, %d rows, %d questions, %d counts, %d at rest",
+		r.Operations, r.Sent, r.Events, r.Repeated, r.Outcomes, r.OpenStored, r.OpenUnstored, r.Rows, r.Reads, r.ReadCounts, r.RestCounts)
+}

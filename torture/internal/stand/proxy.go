@@ -1,0 +1,267 @@
+package stand
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+)
+
+// Proxy is a stretch of network between a client and a server, which can be made
+// worse. It is our own because what matters most here, a connection that is dead for
+// both sides and stays so when the network is well again, libraries end by closing it.
+type Proxy struct {
+	name    string
+	address string
+
+	mu       sync.Mutex
+	target   string
+	weather  Weather
+	delay    time.Duration
+	changed  chan struct{} // closed when the weather changes
+	listener net.Listener  // nil while connections are refused
+	links    map[*link]struct{}
+	closed   bool
+	tasks    sync.WaitGroup
+}
+
+// Weather is how the network is.
+type Weather string
+
+// The weathers.
+const (
+	Fair    Weather = "fair"
+	Delayed Weather = "delay"      // whatever is sent arrives late
+	Mute    Weather = "cut-answer" // what is asked arrives, and the answer breaks the connection
+	Silent  Weather = "half-open"  // nothing arrives, and nobody is told: also of what is connected meanwhile
+	Refused Weather = "refuse"     // connections break, and nobody can connect
+)
+
+// link is a connection through the proxy.
+type link struct {
+	client, server *net.TCPConn
+	dead           bool // for good: what is sent vanishes
+}
+
+// NewProxy returns a proxy that listens on address. Close it.
+func NewProxy(name, address, target string) (*Proxy, error) {
+	p := &Proxy{name: name, address: address, target: target, weather: Fair, changed: make(chan struct{}), links: map[*link]struct{}{}}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p, p.listen()
+}
+
+// listen begins to take connections. The caller holds the lock.
+func (p *Proxy) listen() error {
+	if p.listener != nil {
+		return nil
+	}
+	listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp", p.address)
+	if err != nil {
+		return fmt.Errorf("the proxy %s: %w", p.name, err)
+	}
+	p.listener = listener
+	p.tasks.Go(func() { p.accept(listener) })
+	return nil
+}
+
+// Address is where clients connect.
+func (p *Proxy) Address() string { return p.address }
+
+// Name is what the proxy is between.
+func (p *Proxy) Name() string { return p.name }
+
+// SetTarget has connections from now on lead to another server.
+func (p *Proxy) SetTarget(target string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.target = target
+}
+
+// Open returns how many connections there are.
+func (p *Proxy) Open() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.links)
+}
+
+// Set changes the weather. What was dead stays dead, and its server learns of it now.
+func (p *Proxy) Set(weather Weather, delay time.Duration) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.weather, p.delay = weather, delay
+	close(p.changed)
+	p.changed = make(chan struct{})
+	switch weather {
+	case Refused:
+		if p.listener != nil {
+			_ = p.listener.Close() // it may be closed
+			p.listener = nil
+		}
+		p.cut()
+		return nil
+	case Silent:
+		for l := range p.links {
+			l.dead = true
+		}
+	case Fair, Delayed, Mute:
+		for l := range p.links {
+			if l.dead && l.server != nil {
+				reset(l.server)
+			}
+		}
+	}
+	return p.listen()
+}
+
+// Cut breaks every connection, with a reset for both sides.
+func (p *Proxy) Cut() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.cut()
+}
+
+// cut needs the lock.
+func (p *Proxy) cut() {
+	for l := range p.links {
+		l.reset()
+	}
+}
+
+func (l *link) reset() {
+	reset(l.client)
+	if l.server != nil {
+		reset(l.server)
+	}
+}
+
+// reset closes a connection so that the other side is told that it broke.
+func reset(c *net.TCPConn) {
+	_ = c.SetLinger(0) // fails on what is closed already
+	_ = c.Close()
+}
+
+// Close ends everything.
+func (p *Proxy) Close() {
+	p.mu.Lock()
+	p.closed = true
+	if p.listener != nil {
+		_ = p.listener.Close() // nobody is there to be told
+	}
+	p.cut()
+	close(p.changed)
+	p.changed = make(chan struct{})
+	p.mu.Unlock()
+	p.tasks.Wait()
+}
+
+func (p *Proxy) accept(listener net.Listener) {
+	for {
+		conn, err := listener.Accept()
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err != nil {
+			continue // that client's bad luck
+		}
+		p.tasks.Go(func() { p.carry(conn.(*net.TCPConn)) })
+	}
+}
+
+const dialTimeout = 2 * time.Second
+
+// carry is the life of a connection.
+func (p *Proxy) carry(client *net.TCPConn) {
+	l := &link{client: client}
+	p.mu.Lock()
+	if p.closed {
+		p.mu.Unlock()
+		reset(client)
+		return
+	}
+	p.links[l] = struct{}{}
+	l.dead = p.weather == Silent
+	dead, target := l.dead, p.target
+	p.mu.Unlock()
+	defer func() {
+		p.mu.Lock()
+		delete(p.links, l)
+		p.mu.Unlock()
+	}()
+	if dead {
+		p.pump(l, client, nil, false)
+		_ = client.Close() // it has hung up
+		return
+	}
+	dialer := net.Dialer{Timeout: dialTimeout}
+	conn, err := dialer.DialContext(context.Background(), "tcp", target)
+	if err != nil {
+		reset(client) // the nearest to being refused that is left
+		return
+	}
+	p.mu.Lock()
+	l.server = conn.(*net.TCPConn)
+	closed := p.closed
+	p.mu.Unlock()
+	if closed {
+		l.reset()
+		return
+	}
+	var both sync.WaitGroup
+	both.Go(func() { p.pump(l, client, l.server, false) })
+	both.Go(func() { p.pump(l, l.server, client, true) })
+	both.Wait()
+	_ = client.Close() // both sides have ended
+	_ = l.server.Close()
+}
+
+// pump carries what one side says to the other, as the weather has it.
+func (p *Proxy) pump(l *link, from, to *net.TCPConn, answers bool) {
+	buffer := make([]byte, 32<<10)
+	for {
+		n, err := from.Read(buffer)
+		p.mu.Lock()
+		dead, weather := l.dead, p.weather
+		p.mu.Unlock()
+		switch {
+		case dead && err == nil:
+			continue
+		case dead:
+			return // the other side hears nothing, not even that
+		case weather == Mute && answers && n > 0:
+			l.reset()
+			return
+		}
+		if weather == Delayed && !p.late() {
+			return
+		}
+		if n > 0 {
+			if _, err := to.Write(buffer[:n]); err != nil {
+				l.reset()
+				return
+			}
+		}
+		if err != nil {
+			_ = to.CloseWrite() // it may have closed too
+			return
+		}
+	}
+}
+
+// late returns after the delay, or false at the end.
+func (p *Proxy) late() bool {
+	p.mu.Lock()
+	delay, changed := p.delay, p.changed
+	p.mu.Unlock()
+	timer := time.NewTimer(delay)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-changed:
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return !p.closed
+}
