@@ -385,7 +385,10 @@ class Client:
             flush = _Flush(self._last_number, self._unsettled)
             if flush.left > 0 and threading.current_thread() is not self._thread:
                 self._flushes.append(flush)
+                self._inside = threading.get_ident()
                 self._wake()
+                self._inside = 0
+                self._enqueue_interrupting()
                 self._settled.wait_for(lambda: flush.left <= 0, min(timeout, threading.TIMEOUT_MAX))
                 self._flushes.remove(flush)
         if flush.left > 0:
