@@ -5,7 +5,6 @@ package scenario_test
 import (
 	"bytes"
 	"compress/gzip"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -48,8 +47,7 @@ type proxy struct {
 	http   *http.Server
 	client *http.Client // to the server
 	work   sync.WaitGroup
-	ending context.Context
-	cancel context.CancelFunc
+	ending chan struct{} // closed at the end, for requests that hang
 
 	mu       sync.Mutex
 	count    int // of POST /events, and of those that found the port closed
@@ -66,13 +64,12 @@ func startProxy(t *testing.T, s *server, faults []fault) *proxy {
 	transport := &http.Transport{DisableCompression: true}
 	p := &proxy{
 		t: t, server: s, faults: faults, gate: g, settled: map[string]bool{},
-		client: &http.Client{Transport: transport, Timeout: time.Minute},
+		client: &http.Client{Transport: transport, Timeout: time.Minute}, ending: make(chan struct{}),
 	}
-	p.ending, p.cancel = context.WithCancel(context.Background())
 	p.http = &http.Server{Handler: http.HandlerFunc(p.serve), ReadHeaderTimeout: time.Minute}
 	p.work.Go(func() { _ = p.http.Serve(g) }) // its error says that it was closed
 	t.Cleanup(func() {
-		p.cancel() // of requests that hang
+		close(p.ending)
 		g.Close()
 		p.http.Close()
 		p.work.Wait()
@@ -167,7 +164,7 @@ func (p *proxy) serve(w http.ResponseWriter, r *http.Request) {
 	case "hang":
 		select {
 		case <-r.Context().Done():
-		case <-p.ending.Done():
+		case <-p.ending:
 		}
 	case "partial_retry":
 		a, err := p.withhold(r, seen, f.Indexes)

@@ -184,6 +184,8 @@ class Client:
         self._said_full = -60.0
         self._sayings: Deque[Tuple[Any, ...]] = deque()  # for the logger, after the lock
         self._thread: Optional[threading.Thread] = None
+        self._inside = 0  # the thread that is putting something into the queue
+        self._interrupting: Deque[Entry] = deque()  # tracked by signal handlers meanwhile
         self._reporting = threading.local()  # .now: this thread calls on_outcome
         self._sender = Sender(self._origin, self._gzip)
         self._random = random.Random()  # seeded by the system, whatever the application does
@@ -267,26 +269,49 @@ class Client:
 
         entry = Entry(data, time.monotonic())
         with self._lock:
-            if self._is_closed:
-                return self._drop(entry, "closed")
-            if not self._has_room(len(data)) and not self._make_room(len(data)):
-                return self._drop(entry, "closed" if self._is_closed else "queue_full")
-            if self._journal is not None:
-                try:
-                    entry.key = self._journal.append(data)
-                except OSError as error:
-                    self._say(logging.ERROR, "an event is kept in memory only, queue_dir can't be written: %s", error)
-            elif self._warn_of_fork:
-                self._warn_of_fork = False
-                self._say(
-                    logging.WARNING,
-                    "queue_dir stays with the process that forked this one, whose events are kept in memory: "
-                    "make a client after the fork to have a folder for it",
-                )
-            self._append(entry)
-            if self._thread is None or len(self._waiting) == 1 or self._is_batch_full():
-                self._wake()
-        return True
+            if self._inside == threading.get_ident():
+                # A signal handler interrupted this thread in here: what goes on there ends first.
+                self._interrupting.append(entry)
+                return True
+            self._inside = threading.get_ident()
+            try:
+                reason = self._enqueue(entry)
+                self._enqueue_interrupting()
+            finally:
+                self._inside = 0
+            self._enqueue_interrupting()  # what came between the last two lines
+        return not reason or self._drop(entry, reason)
+
+    def _enqueue(self, entry: Entry) -> str:
+        """Put an event into the queue, or return why not. The caller has the lock."""
+        size = len(entry.data)
+        if self._is_closed:
+            return "closed"
+        if not self._has_room(size) and not self._make_room(size):
+            return "closed" if self._is_closed else "queue_full"
+        if self._journal is not None:
+            try:
+                entry.key = self._journal.append(entry.data)
+            except OSError as error:
+                self._say(logging.ERROR, "an event is kept in memory only, queue_dir can't be written: %s", error)
+        elif self._warn_of_fork:
+            self._warn_of_fork = False
+            self._say(
+                logging.WARNING,
+                "queue_dir stays with the process that forked this one, whose events are kept in memory: "
+                "make a client after the fork to have a folder for it",
+            )
+        self._append(entry)
+        if self._thread is None or len(self._waiting) == 1 or self._is_batch_full():
+            self._wake()
+        return ""
+
+    def _enqueue_interrupting(self) -> None:
+        while self._interrupting:
+            entry = self._interrupting.popleft()
+            reason = self._enqueue(entry)
+            if reason:
+                self._drop(entry, reason)
 
     def _append(self, entry: Entry) -> None:
         self._last_number += 1
@@ -309,6 +334,7 @@ class Client:
             self._say(logging.WARNING, "the queue is full (%s): is the server away, or too slow?", self._on_full)
         if self._on_full == "block" and threading.current_thread() is not self._thread:
             self._room.wait_for(lambda: self._is_closed or self._has_room(size), self._block_timeout)
+            self._inside = threading.get_ident()  # again: others were in here
             return not self._is_closed and self._has_room(size)
         if (
             self._on_full != "drop_oldest"
@@ -355,15 +381,19 @@ class Client:
         it doesn't wait.
         """
         with self._lock:
+            self._enqueue_interrupting()
             flush = _Flush(self._last_number, self._unsettled)
-            if flush.left and threading.current_thread() is not self._thread:
+            if flush.left > 0 and threading.current_thread() is not self._thread:
                 self._flushes.append(flush)
+                self._inside = threading.get_ident()
                 self._wake()
-                self._settled.wait_for(lambda: not flush.left, min(timeout, threading.TIMEOUT_MAX))
+                self._inside = 0
+                self._enqueue_interrupting()
+                self._settled.wait_for(lambda: flush.left <= 0, min(timeout, threading.TIMEOUT_MAX))
                 self._flushes.remove(flush)
-        if flush.left:
+        if flush.left > 0:
             self._log.warning("flush: %d events have no outcome after %g s", flush.left, timeout)
-        return not flush.left
+        return flush.left <= 0
 
     def close(self, timeout: float = 10.0) -> bool:
         """Take no more events, deliver those in the queue, and end the thread.
@@ -376,6 +406,7 @@ class Client:
         deadline = time.monotonic() + timeout
         me = threading.current_thread()
         with self._lock:
+            self._enqueue_interrupting()
             thread = self._thread
             is_first = not self._is_closed
             if is_first:
@@ -400,7 +431,7 @@ class Client:
                 return False
         self._caller.close()
         with self._lock:
-            return not self._has_left_over and self._unsettled == 0
+            return not self._has_left_over and self._unsettled <= 0
 
     def stats(self) -> Stats:
         """Return the counters of this process."""
@@ -491,6 +522,7 @@ class Client:
                 with self._lock:
                     while not (self._reports or self._sayings or self._is_due() or self._is_over()):
                         self._work.wait(self._pause())
+                        self._enqueue_interrupting()
                     if self._is_over() and not self._reports:
                         break
                     batch = self._take() if self._is_due() and not self._reports else []
@@ -525,7 +557,7 @@ class Client:
             or oldest.was_tried
             or self._is_batch_full()
             or now >= oldest.since + self._flush_interval
-            or any(flush.left and oldest.number <= flush.number for flush in self._flushes)
+            or any(flush.left > 0 and oldest.number <= flush.number for flush in self._flushes)
         )
 
     def _is_batch_full(self) -> bool:
@@ -627,7 +659,7 @@ class Client:
         for flush in self._flushes:
             if entry.number <= flush.number:
                 flush.left -= 1
-                if not flush.left:
+                if flush.left <= 0:
                     self._settled.notify_all()
 
     def _report(self) -> None:

@@ -154,27 +154,24 @@ class TrackTest(ClientTest):
             self.assertEqual(client.stats().accepted, len(by_handler + by_loop))
 
     def test_in_a_log_handler(self) -> None:
-        # It has the handler's lock when it wants ours; the client logs from its thread.
-        with FakeServer(*[lambda r: problem(503, "unavailable")] * 20) as server:
-            client = self.client(server.url, max_queue_events=5)
+        """A handler that has its lock and wants ours, while the client's thread logs."""
+        tracked = threading.Event()
 
-            class Handler(logging.Handler):
-                def emit(self, record: logging.LogRecord) -> None:
+        class Handler(logging.Handler):
+            def emit(self, record: logging.LogRecord) -> None:
+                if record.getMessage() == "of the application":
+                    client.track(7, "view")
+                    wait_for(lambda: client.stats().retries, "failure, which is logged")
                     client.track(7, "log")
+                    tracked.set()
 
+        with FakeServer(lambda r: problem(503, "unavailable")) as server:
+            client = self.client(server.url, max_batch_events=1)
             self.logger.addHandler(Handler())
-
-            def work() -> None:
-                for _ in range(100):
-                    self.logger.warning("x")
-
-            threads = [threading.Thread(target=work) for _ in range(3)]
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join(20)
-                self.assertFalse(thread.is_alive())
+            threading.Thread(target=self.logger.warning, args=("of the application",), daemon=True).start()
+            wait_for(tracked.is_set, "way out of the handler: a deadlock?")
             self.assertTrue(client.close())
+            self.assertEqual(client.stats().accepted, 2)
 
     def test_options(self) -> None:
         bad: List[Dict[str, Any]] = [
@@ -318,20 +315,19 @@ class DeliveryTest(ClientTest):
         self.assertEqual(outcomes[0].violations[0].detail, "must be at least 1")
 
     def test_halves_and_drop_oldest(self) -> None:
-        # The batch of a 413 is in the queue again when the oldest are dropped.
-        def too_large(reception: Reception) -> Any:
-            for i in range(3):
-                client.track(7, "late", {"i": i})
-            return problem(413, "content_too_large")
-
-        with FakeServer(too_large) as server:
+        """The batch of a 413 is in the queue again when the oldest are dropped."""
+        with FakeServer() as server:
             client = self.client(server.url, max_queue_events=8, max_batch_events=8, on_full="drop_oldest")
-            for i in range(8):
-                client.track(7, "view", {"i": i})
+            with client._lock:
+                for _ in range(8):
+                    client.track(7, "view")
+                client._apply(Verdict(again=client._take(), is_too_large=True))
+                for _ in range(5):
+                    client.track(7, "late")
+                self.assertEqual(list(client._halves), [3])
             self.assertTrue(client.flush())
-            stats = client.stats()
-            self.assertEqual((stats.accepted, stats.dropped), (8, 3))
-            self.assertEqual([len(r.events) for r in server.receptions[:3]], [8, 4, 4])
+            self.assertEqual([len(r.events) for r in server.receptions], [3, 5])
+            self.assertEqual((client.stats().accepted, client.stats().dropped), (8, 5))
 
     def test_payloads_are_never_logged(self) -> None:
         with FakeServer(
@@ -410,6 +406,19 @@ class OutcomeTest(ClientTest):
             self.assertTrue(client.close())
             self.assertEqual(results, [True, False, False, False])
             self.assertEqual([e["event_type"] for r in server.receptions for e in r.events], ["view", "again"])
+
+    def test_a_callback_that_tracks_each_outcome(self) -> None:
+        calls: List[bool] = []
+
+        def on_outcome(_: Outcome) -> None:
+            calls.append(client.track(7, "echo"))
+
+        with FakeServer() as server:
+            client = self.client(server.url, on_outcome=on_outcome)
+            client.track(7, "view")
+            client.close(5)
+            self.assertEqual(calls, [False])  # after close it is counted, and no more
+            self.assertEqual((client.stats().accepted, client.stats().dropped), (1, 1))
 
     def test_a_callback_that_is_too_slow(self) -> None:
         with FakeServer(lambda r: server.hang(r)) as server:

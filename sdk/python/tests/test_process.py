@@ -12,7 +12,7 @@ import time
 import unittest
 from typing import Any, Callable, List
 
-from analytics_client import Client
+from analytics_client import Client, QueueDirError
 
 from .support import FakeServer, TestCase, free_port, real_server, rows, run_program, wait_for
 
@@ -125,6 +125,7 @@ class ForkTest(TestCase):
             client.api.get_limits()  # leaves a connection
 
             def child() -> None:
+                assert client._caller._idle == []
                 for _ in range(20):
                     assert client.api.get_event_type_stats("child").count == 0
 
@@ -147,6 +148,8 @@ class ForkTest(TestCase):
 
             self.wait(in_child(child))
             self.assertEqual([e["event_type"] for r in server.receptions for e in r.events], ["child"])
+            with self.assertRaises(QueueDirError):
+                Client(server.url, queue_dir=folder)
 
             # A child that outlives its parent's client doesn't hold the lock.
             reader, writer = os.pipe()

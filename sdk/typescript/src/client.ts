@@ -79,7 +79,7 @@ export class Analytics {
    * time is over: then `ok` is false and `left` says how many aren't. Pauses after failures are kept.
    */
   async flush(timeoutMs = defaultTimeoutMs): Promise<Settled> {
-    await this.#opened;
+    await this.#whenOpened(timeoutMs);
     return this.#delivery.flush(timeoutMs);
   }
 
@@ -91,8 +91,16 @@ export class Analytics {
     return (this.#closing ??= this.#close(timeoutMs));
   }
 
+  /** Waits until the storage has said what an earlier client left, at most so long. */
+  async #whenOpened(timeoutMs: number): Promise<void> {
+    if (this.#opened === undefined) return;
+    let timer: ReturnType<typeof setTimeout>;
+    await Promise.race([this.#opened, new Promise((resolve) => (timer = setTimeout(resolve, timeoutMs)))]);
+    clearTimeout(timer!);
+  }
+
   async #close(timeoutMs: number): Promise<Settled> {
-    await this.#opened;
+    await this.#whenOpened(timeoutMs);
     const settled = await this.#delivery.close(timeoutMs);
     this.#unwatch();
     this.#settings.storage?.close();

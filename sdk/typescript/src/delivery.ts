@@ -122,6 +122,7 @@ export class Delivery {
 
   /** Takes what an earlier client left in the storage. */
   recover(stored: readonly StoredEvent[]): void {
+    if (this.#ended) return; // they stay where they are
     const entries: Entry[] = [];
     for (const { id, json } of stored) {
       if (deserialize(json)?.event_id !== id) {
@@ -148,7 +149,7 @@ export class Delivery {
   /** Waits until everything taken so far is settled, at most so long. */
   async flush(timeoutMs: number): Promise<Settled> {
     this.#hurry();
-    if (this.#unsettled === 0) return { ok: true, left: 0 };
+    if (this.#unsettled === 0 || this.#ended) return { ok: this.#unsettled === 0, left: this.#unsettled };
     const waiter: Waiter = { upTo: this.#seq, left: this.#unsettled, done: () => {} };
     await new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, Math.min(timeoutMs, 2 ** 31 - 1));

@@ -270,6 +270,7 @@ test("what is left stays in the storage, and the next client sends it as it was"
   const kept = new Map(storage.events);
   assert.deepEqual(await first.analytics.close(10), { ok: false, left: 2 });
   assert.deepEqual(first.outcomes, []);
+  assert.deepEqual(await first.analytics.flush(), { ok: false, left: 2 }, "a flush of a closed client doesn't wait");
   assert.deepEqual(storage.events, kept);
 
   storage.events.set("x", "{torn");
@@ -281,6 +282,16 @@ test("what is left stays in the storage, and the next client sends it as it was"
   assert.deepEqual(numbers(requests[0]), [0, 1, 2]);
   assert.equal(storage.events.size, 0);
   assert.match(second.log[0], /not an event/);
+});
+
+test("a storage that never opens holds up nobody", async (t) => {
+  const { fetch } = scripted();
+  const stuck = { open: () => new Promise(() => {}), add() {}, remove() {}, close() {} };
+  const { analytics } = start(t, fetch, { storage: stuck });
+  analytics.track(view(0));
+  assert.deepEqual(await analytics.flush(100), { ok: true, left: 0 });
+  assert.deepEqual(await analytics.close(10), { ok: true, left: 0 });
+  assert.deepEqual(await analytics.flush(), { ok: true, left: 0 }, "after the close");
 });
 
 test("a storage that fails costs durability, not events", async (t) => {
