@@ -176,7 +176,7 @@ func (s *Server) sendEvent(w http.ResponseWriter, r *http.Request) {
 	e := decode(body, r.Header.Get("Idempotency-Key"))
 	s.mu.Lock()
 	var outcome history.Outcome
-	lost := s.chance(50)
+	lost := s.chance(25)
 	switch {
 	case !e.valid:
 		outcome = s.refuse(e)
@@ -273,7 +273,7 @@ func (s *Server) sendEvents(w http.ResponseWriter, r *http.Request) {
 		events[i] = decode(text, "")
 	}
 	s.mu.Lock()
-	lost := s.chance(50)
+	lost := s.chance(25)
 	var outcomes []history.Outcome
 	if r.URL.Query().Get("atomic") == "true" {
 		outcomes, lost = s.storeAll(events, lost)
