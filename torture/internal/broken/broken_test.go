@@ -134,6 +134,7 @@ func TestFaultsAreCaught(t *testing.T) {
 			switch fault {
 			case broken.LosesOne, broken.RejectsValid, broken.TearsBatches: // which are rare
 				requests = 1500
+			default:
 			}
 			report := run(t, fault, 1, requests)
 			for _, rule := range c.want {
@@ -160,7 +161,7 @@ func TestFaultsAreCaught(t *testing.T) {
 }
 
 // TestNothingIsFoundInARightServer has a server fail in every way in which one may.
-func TestNothingIsFoundInARightServer(t *testing.T) {
+func TestNothingIsFoundInARightServer(t *testing.T) { //nolint:tparallel // the group ends when its own have, which are parallel
 	t.Parallel()
 	reports := make([]*check.Report, 3) // by seed
 	t.Run("seeds", func(t *testing.T) {

@@ -153,6 +153,7 @@ func checkPayload(payload []byte) error {
 			if _, err := strconv.ParseFloat(token.String(), 64); err != nil {
 				return err
 			}
+		default:
 		}
 		switch depth := decoder.StackDepth(); depth {
 		case 1:
@@ -218,6 +219,7 @@ func (s *Server) refuse(e sent) history.Outcome {
 		s.count(e.Type)
 	case AcceptsInvalid:
 		return history.Accepted
+	default:
 	}
 	return history.Rejected
 }
