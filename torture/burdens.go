@@ -31,7 +31,7 @@ const (
 func burden(ctx context.Context, o *options, output io.Writer, turns int, settings []string, run func(context.Context, *stand.Stand, *progress) (results any, violations []string, err error)) (err error) {
 	p := newProgress(output, o.duration)
 	defer p.end()
-	if err := os.MkdirAll(o.out, 0o750); err != nil {
+	if err := os.MkdirAll(o.out, 0o750); err != nil { //nolint:gosec // where the person at the keyboard wants it
 		return fmt.Errorf("-out: %w", err)
 	}
 	p.note("starting a replica, PostgreSQL and Redis; %d turns: this wants the machine for itself", turns)
@@ -49,7 +49,7 @@ func burden(ctx context.Context, o *options, output io.Writer, turns int, settin
 		return fmt.Errorf("writing the report: %w", err)
 	}
 	file := filepath.Join(o.out, o.mode+".json")
-	if err := os.WriteFile(file, append(text, '\n'), 0o600); err != nil {
+	if err := os.WriteFile(file, append(text, '\n'), 0o600); err != nil { //nolint:gosec // the same
 		return fmt.Errorf("-out: %w", err)
 	}
 	p.note("%d violations; %s has the figures", len(violations), file)

@@ -52,7 +52,7 @@ func fire(ctx context.Context, o *options, output io.Writer) (err error) {
 	if err != nil {
 		return fmt.Errorf("-faults: %w", err)
 	}
-	if err := os.MkdirAll(o.out, 0o750); err != nil {
+	if err := os.MkdirAll(o.out, 0o750); err != nil { //nolint:gosec // -out is where the operator wants it
 		return fmt.Errorf("-out: %w", err)
 	}
 	replicas := 3
@@ -60,7 +60,7 @@ func fire(ctx context.Context, o *options, output io.Writer) (err error) {
 		replicas = 1
 	}
 	schedule := adversary.Describe(o.seed, faults, replicas, previewed)
-	if err := os.WriteFile(filepath.Join(o.out, "schedule.txt"), []byte(schedule), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(o.out, "schedule.txt"), []byte(schedule), 0o600); err != nil { //nolint:gosec // the same
 		return fmt.Errorf("-out: %w", err)
 	}
 	p.note("seed %d: %d faults in rounds, each once; the first steps, of %s:\n%s", o.seed, len(faults), filepath.Join(o.out, "schedule.txt"), firstLines(schedule, 12))
@@ -301,7 +301,7 @@ func (f *fireRun) differing(ctx context.Context, types []string, stored map[stri
 	}
 	for _, o := range inRedis {
 		if o.Counts[0] != stored[o.EventType] {
-			return fmt.Errorf("Redis counts %d of %s, and %d are stored", o.Counts[0], o.EventType, stored[o.EventType])
+			return fmt.Errorf("in Redis there are %d of %s, and %d are stored", o.Counts[0], o.EventType, stored[o.EventType])
 		}
 	}
 	for _, target := range f.stand.Targets {

@@ -3,7 +3,6 @@ package adversary
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -112,9 +111,7 @@ func (c *Config) probe(ctx context.Context, target string) (history.Operation, s
 	o := history.Operation{
 		Client: probeClient, Kind: history.Send, Target: target, Events: []history.Event{e}, Outcomes: []history.Outcome{history.Unknown},
 	}
-	body, _ := json.Marshal(map[string]any{ // of numbers and text: it can't fail
-		"user_id": e.UserID, "event_type": e.Type, "timestamp": e.Timestamp, "event_id": e.ID,
-	})
+	body := fmt.Appendf(nil, `{"user_id":%d,"event_type":%q,"timestamp":%d,"event_id":%q}`, e.UserID, e.Type, e.Timestamp, e.ID)
 	o.Start = c.Recorder.Now()
 	text := c.send(ctx, target, body, &o)
 	o.End = c.Recorder.Now()

@@ -169,6 +169,7 @@ func (s *Server) store(row check.Row) history.Outcome {
 			s.count(row.Type)
 		case AcceptsTwice:
 			return history.Accepted
+		default:
 		}
 		return history.Duplicate
 	}
@@ -217,6 +218,7 @@ func (s *Server) commit(row check.Row) {
 			s.rows = append(s.rows, another)
 			s.count(row.Type)
 		}
+	default:
 	}
 	s.rows = append(s.rows, row)
 	s.count(row.Type)
@@ -245,7 +247,7 @@ func (s *Server) count(eventType string) {
 func (s *Server) derived() map[string]int64 {
 	if s.totals == nil {
 		s.totals = map[string]int64{}
-		for row := range s.Rows() {
+		for row := range s.Rows() { //nolint:errcheck // there are none
 			s.totals[row.Type]++
 		}
 	}
@@ -271,6 +273,7 @@ func (s *Server) total(eventType string) int64 {
 			}
 		}
 		return sum
+	default:
 	}
 	return s.derived()[eventType]
 }
@@ -279,7 +282,7 @@ func (s *Server) total(eventType string) int64 {
 // to before bound i+1.
 func (s *Server) between(eventType string, bounds []int64) []int64 {
 	counts := make([]int64, len(bounds)-1)
-	for row := range s.Rows() {
+	for row := range s.Rows() { //nolint:errcheck // there are none
 		at := row.Timestamp
 		if s.fault == ShiftsBuckets {
 			at--

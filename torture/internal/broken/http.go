@@ -153,6 +153,7 @@ func checkPayload(payload []byte) error {
 			if _, err := strconv.ParseFloat(token.String(), 64); err != nil {
 				return err
 			}
+		default:
 		}
 		switch depth := decoder.StackDepth(); depth {
 		case 1:
@@ -176,7 +177,7 @@ func (s *Server) sendEvent(w http.ResponseWriter, r *http.Request) {
 	e := decode(body, r.Header.Get("Idempotency-Key"))
 	s.mu.Lock()
 	var outcome history.Outcome
-	lost := s.chance(50)
+	lost := s.chance(25)
 	switch {
 	case !e.valid:
 		outcome = s.refuse(e)
@@ -218,6 +219,7 @@ func (s *Server) refuse(e sent) history.Outcome {
 		s.count(e.Type)
 	case AcceptsInvalid:
 		return history.Accepted
+	default:
 	}
 	return history.Rejected
 }
@@ -273,7 +275,7 @@ func (s *Server) sendEvents(w http.ResponseWriter, r *http.Request) {
 		events[i] = decode(text, "")
 	}
 	s.mu.Lock()
-	lost := s.chance(50)
+	lost := s.chance(25)
 	var outcomes []history.Outcome
 	if r.URL.Query().Get("atomic") == "true" {
 		outcomes, lost = s.storeAll(events, lost)

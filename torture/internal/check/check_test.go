@@ -27,8 +27,8 @@ func event(n int, eventType string) history.Event {
 	}
 }
 
-func invalid(n int) history.Event {
-	e := event(n, "a")
+func invalid() history.Event {
+	e := event(1, "a")
 	e.Valid = false
 	return e
 }
@@ -125,11 +125,11 @@ func TestRules(t *testing.T) {
 		"a payload torn":          {history: []history.Operation{sent(1, 2, with(one, `{"n":1}`), "accepted")}, rows: rows(with(one, `{"n":1`)), want: found{check.Altered: 1}},
 		"a payload spelled anew":  {history: []history.Operation{sent(1, 2, with(one, `{"b":1.50,"a":"ä"}`), "accepted")}, rows: rows(with(one, `{ "a": "\u00e4", "b": 15e-1 }`))},
 		"altered without answer":  {history: []history.Operation{sent(1, 2, with(one, `{"n":1}`), "unknown")}, rows: rows(with(one, `{"n":2}`)), want: found{check.Altered: 1}},
-		"invalid, rejected":       {history: []history.Operation{sent(1, 2, invalid(1), "rejected")}},
-		"invalid, no answer":      {history: []history.Operation{sent(1, 2, invalid(1), "unknown")}},
-		"invalid, accepted":       {history: []history.Operation{sent(1, 2, invalid(1), "accepted")}, want: found{check.InvalidAccepted: 1, check.Lost: 1}},
-		"invalid, stored":         {history: []history.Operation{sent(1, 2, invalid(1), "rejected")}, rows: rows(one), want: found{check.RejectedStored: 1}},
-		"invalid, stored in fear": {history: []history.Operation{sent(1, 2, invalid(1), "unknown")}, rows: rows(one), want: found{check.RejectedStored: 1}},
+		"invalid, rejected":       {history: []history.Operation{sent(1, 2, invalid(), "rejected")}},
+		"invalid, no answer":      {history: []history.Operation{sent(1, 2, invalid(), "unknown")}},
+		"invalid, accepted":       {history: []history.Operation{sent(1, 2, invalid(), "accepted")}, want: found{check.InvalidAccepted: 1, check.Lost: 1}},
+		"invalid, stored":         {history: []history.Operation{sent(1, 2, invalid(), "rejected")}, rows: rows(one), want: found{check.RejectedStored: 1}},
+		"invalid, stored in fear": {history: []history.Operation{sent(1, 2, invalid(), "unknown")}, rows: rows(one), want: found{check.RejectedStored: 1}},
 		"valid, rejected":         {history: []history.Operation{sent(1, 2, one, "rejected")}, want: found{check.ValidRejected: 1}},
 		"valid, rejected, stored": {history: []history.Operation{sent(1, 2, one, "rejected")}, rows: rows(one), want: found{check.ValidRejected: 1, check.RejectedStored: 1}},
 		"rejected after no answer, stored": {
@@ -161,7 +161,7 @@ func TestRules(t *testing.T) {
 		"sent at the end of the reading": {history: []history.Operation{sent(2, 3, one, "accepted"), asked(1, 2, 1)}, rows: rows(one)},
 		"counted before it was sent":     {history: []history.Operation{sent(3, 4, one, "accepted"), asked(1, 2, 1)}, rows: rows(one), want: found{check.Overcounted: 1}},
 		"counted without an answer":      {history: []history.Operation{sent(1, 9, one, "unknown"), asked(2, 3, 1), asked(4, 5, 0)}},
-		"an invalid one counted":         {history: []history.Operation{sent(1, 2, invalid(1), "rejected"), asked(2, 3, 1)}, want: found{check.Overcounted: 1}},
+		"an invalid one counted":         {history: []history.Operation{sent(1, 2, invalid(), "rejected"), asked(2, 3, 1)}, want: found{check.Overcounted: 1}},
 		"sure since the first answer": {
 			history: []history.Operation{sent(1, 2, one, "accepted"), sent(1, 9, one, "duplicate"), asked(3, 4, 0)}, rows: rows(one), want: found{check.Undercounted: 1},
 		},

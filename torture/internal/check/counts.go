@@ -11,16 +11,16 @@ import (
 // makeTallies prepares a tally for each type, over all timestamps that its events
 // and rows have.
 func (l *ledger) makeTallies() {
+	for _, row := range l.more {
+		l.typeIndex(row.Type) // it may be no event's
+	}
 	at := make([][]int64, len(l.names))
 	for i := range l.fates {
 		f := &l.fates[i]
 		at[f.eventType] = append(at[f.eventType], f.at)
 	}
 	for _, row := range l.more {
-		index := l.typeIndex(row.Type)
-		for len(at) <= int(index) {
-			at = append(at, nil)
-		}
+		index := l.types[row.Type]
 		at[index] = append(at[index], row.Timestamp)
 	}
 	l.tallies = make([]*tally, len(l.names))

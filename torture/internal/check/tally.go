@@ -31,7 +31,7 @@ func (t *tally) add(at int64) {
 	}
 }
 
-// between returns how many events have a timestamp from from on and before to.
+// between returns how many events have a timestamp in [from, to).
 func (t *tally) between(from, to int64) int64 { return t.before(to) - t.before(from) }
 
 func (t *tally) before(at int64) int64 {

@@ -71,7 +71,7 @@ func (v *visit) answer() (status int, err error) {
 		// 501 is what net/http says to a transfer coding that it doesn't know, as RFC
 		// 9112, section 6.1, wants; no request of ours comes about.
 		if code := response.StatusCode; code >= 500 && code != http.StatusServiceUnavailable && code != http.StatusNotImplemented {
-			return code, wrongError(fmt.Sprintf("answered %s", response.Status))
+			return code, wrongError("answered " + response.Status)
 		}
 		return response.StatusCode, nil
 	}
@@ -113,7 +113,7 @@ func (v *visit) dribble(what, text string, most time.Duration) error {
 	v.reader = bufio.NewReader(v.conn)
 	for i := 0; v.ctx.Err() == nil; i = (i + 1) % len(text) {
 		if time.Since(begin) > most {
-			return wrongError(fmt.Sprintf("%s that came byte by byte was waited for for more than %s", what, most))
+			return wrongError(fmt.Sprintf("%s that came byte by byte was awaited for more than %s", what, most))
 		}
 		if _, err := v.conn.Write([]byte{text[i]}); err != nil {
 			break // it has had enough; what it said may still be there

@@ -120,8 +120,8 @@ func TestBrokenServersAreCaught(t *testing.T) {
 		behaviour, want string
 		url             func(t *testing.T) string
 	}{
-		{"slow headers", "a header that came byte by byte was waited for", serve(accept, nil)},
-		{"slow bodies", "a body that came byte by byte was waited for", serve(accept, nil)},
+		{"slow headers", "a header that came byte by byte was awaited for", serve(accept, nil)},
+		{"slow bodies", "a body that came byte by byte was awaited for", serve(accept, nil)},
 		{"gzip bombs", "a gzip bomb was answered 202", serve(func(w http.ResponseWriter, r *http.Request) {
 			if unpacked, err := gzip.NewReader(r.Body); err == nil {
 				_, _ = io.Copy(io.Discard, unpacked)

@@ -246,7 +246,7 @@ func (p panel) plot(end float64, marks []Mark) (*plot.Plot, error) {
 		if err != nil {
 			return nil, fmt.Errorf("marking %s: %w", m.Name, err)
 		}
-		box.Color, box.LineStyle.Width = shade, 0
+		box.Color, box.Width = shade, 0
 		drawn.Add(box)
 	}
 	drawn.Add(plotter.NewGrid())

@@ -33,9 +33,9 @@ func unmountDisk(dir string) error {
 
 // onDisk has the testkit make its directory on a disk. It makes them where temporary
 // ones are made.
-func onDisk[T any](disk string, make func() (T, error)) (made T, err error) {
+func onDisk[T any](disk string, launch func() (T, error)) (made T, err error) {
 	if disk == "" {
-		return make()
+		return launch()
 	}
 	before, was := os.LookupEnv("TMPDIR")
 	if err := os.Setenv("TMPDIR", disk); err != nil {
@@ -48,7 +48,7 @@ func onDisk[T any](disk string, make func() (T, error)) (made T, err error) {
 			err = errors.Join(err, os.Unsetenv("TMPDIR"))
 		}
 	}()
-	return make()
+	return launch()
 }
 
 // ballast is the file that fills a disk.

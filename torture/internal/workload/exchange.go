@@ -161,12 +161,15 @@ func readReceipt(a answer, id string) (outcome history.Outcome, problem string) 
 // every outcome unknown.
 func readBatchReceipt(a answer, events []history.Event, outcomes []history.Outcome) (problem string) {
 	var receipt struct {
-		Received, Duplicate, Rejected, Retry int
-		Results                              []struct {
+		Received  int `json:"received"`
+		Duplicate int `json:"duplicate"`
+		Rejected  int `json:"rejected"`
+		Retry     int `json:"retry"`
+		Results   []struct {
 			Index   int    `json:"index"`
 			EventID string `json:"event_id"`
 			Status  string `json:"status"`
-		}
+		} `json:"results"`
 	}
 	if err := json.Unmarshal(a.body, &receipt); err != nil {
 		return "the receipt can't be read: " + err.Error()

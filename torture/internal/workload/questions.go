@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"time"
 
 	"highload.example/analytics/torture/internal/history"
@@ -75,10 +76,10 @@ func (w *Clients) answers(number int, target string, q question) []history.Opera
 			parameters.Set("interval", q.interval)
 		}
 		if q.from != 0 {
-			parameters.Set("from", fmt.Sprint(q.from))
+			parameters.Set("from", strconv.FormatInt(q.from, 10))
 		}
 		if q.to != 0 {
-			parameters.Set("to", fmt.Sprint(q.to))
+			parameters.Set("to", strconv.FormatInt(q.to, 10))
 		}
 		if len(parameters) > 0 {
 			path += "?" + parameters.Encode()

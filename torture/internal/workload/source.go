@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"strconv"
 	"strings"
 	"time"
 
@@ -117,7 +118,7 @@ func (s *source) invalid() history.Event {
 	case 2:
 		e.Timestamp = one(s.rng, 0, -1, oldest-1, s.base*1000, s.base+365*24*3600, math.MaxInt64)
 	default:
-		text := fmt.Sprint(s.rng.Int64())
+		text := strconv.FormatInt(s.rng.Int64(), 10)
 		e.Payload = json.RawMessage(one(
 			s.rng,
 			`[`+text+`]`, `"`+text+`"`, text,

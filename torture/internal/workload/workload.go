@@ -181,10 +181,7 @@ func (c *client) record(o history.Operation) history.Operation {
 	c.clients.config.Recorder.Record(o)
 	answered := false
 	for _, outcome := range o.Outcomes {
-		switch outcome {
-		case history.Accepted, history.Duplicate, history.Rejected, history.Answered:
-			answered = true
-		}
+		answered = answered || !isOpen(outcome)
 	}
 	if answered {
 		c.failed = 0
