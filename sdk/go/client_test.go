@@ -460,7 +460,7 @@ func TestViolationsOfAWholeBatch(t *testing.T) {
 			}
 			got[o.Event.Type] = text
 		}
-		want := map[string]string{"a": "failed /user_id:minimum", "b": "failed", "c": "failed /event_type:pattern :too_large"}
+		want := map[string]string{"a": "rejected /user_id:minimum", "b": "rejected", "c": "rejected /event_type:pattern :too_large"}
 		if !maps.Equal(got, want) {
 			t.Errorf("told %v, want %v", got, want)
 		}

@@ -154,7 +154,7 @@ func (d *deliverer) read(response *http.Response, text []byte, events int) answe
 	problem := asError(response, text)
 	d.options.Logger.Error("analytics: the server refuses events", "events", events, "error", problem)
 	a := answer{all: verdict{result: Failed, code: problem.Code, status: status}, some: map[int]verdict{}}
-	// When every event of a batch breaks the contract, the problem lists what it has room for.
+	// When every event of a batch breaks the contract, the problem says how, of as many as it has room for.
 	for _, violation := range problem.Violations {
 		index, pointer, within := strings.Cut(strings.TrimPrefix(violation.Pointer, "/"), "/")
 		if i, err := strconv.Atoi(index); err == nil && i >= 0 && i < events {
@@ -163,8 +163,12 @@ func (d *deliverer) read(response *http.Response, text []byte, events int) answe
 				violation.Pointer = "/" + pointer
 			}
 			v.violations = append(v.violations, violation)
+			v.result, v.code, v.status = Rejected, v.violations[0].Code, 0
 			a.some[i] = v
 		}
+	}
+	if len(a.some) > 0 {
+		a.all.result, a.all.status = Rejected, 0
 	}
 	return a
 }

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import gzip
 import time
-from dataclasses import dataclass, field
-from typing import List, Optional, Sequence, Tuple
+from dataclasses import dataclass, field, replace
+from typing import Dict, List, Optional, Sequence, Tuple
 
 from . import _json
 from ._http import Connection, Origin, api_error, read_all, retry_after
 from ._journal import Key
-from .models import BatchReceipt
+from .models import BatchReceipt, Violation
 from .outcome import Outcome
 
 # Bodies from this size on are compressed. The level is that of a third of the time
@@ -81,18 +81,17 @@ class Sender:
         if status == 413 and len(batch) > 1:
             return Verdict(again=list(batch), is_too_large=True)
         error_answer = api_error(status, response.headers, answer)
+        code = error_answer.code or f"http_{status}"
+        broken = _violations_by_event(error_answer.violations, len(batch))
         verdict = Verdict()
-        for entry in batch:
+        for index, entry in enumerate(batch):
+            violations = broken.get(index, [])
             if status == 413:
                 outcome = Outcome("rejected", "content_too_large", http_status=status, data=entry.data)
+            elif broken:
+                outcome = Outcome("rejected", violations[0].code if violations else code, violations, data=entry.data)
             else:
-                outcome = Outcome(
-                    "failed",
-                    error_answer.code or f"http_{status}",
-                    error_answer.violations if len(batch) == 1 else [],
-                    status,
-                    entry.data,
-                )
+                outcome = Outcome("failed", code, http_status=status, data=entry.data)
             verdict.settled.append((entry, outcome))
         return verdict
 
@@ -106,6 +105,19 @@ class Sender:
     def abandon(self) -> None:
         """In a forked child: leave the connection to the parent."""
         self._connection.abandon()
+
+
+def _violations_by_event(violations: Sequence[Violation], events: int) -> Dict[int, List[Violation]]:
+    """Sort the violations of a batch in which every event breaks the contract.
+
+    Such an answer says how, of as many events as it has room for.
+    """
+    broken: Dict[int, List[Violation]] = {}
+    for violation in violations:
+        index, slash, within = violation.pointer[1:].partition("/")
+        if violation.pointer[:1] == "/" and index.isdecimal() and int(index) < events:
+            broken.setdefault(int(index), []).append(replace(violation, pointer=slash + within))
+    return broken
 
 
 def _read_receipt(batch: Sequence[Entry], answer: object, after: float) -> Verdict:

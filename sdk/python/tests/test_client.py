@@ -298,7 +298,7 @@ class DeliveryTest(ClientTest):
             self.assertTrue(client.flush())
         self.assertEqual([(o.status, o.code, o.http_status) for o in outcomes], [("failed", "http_302", 302)])
 
-    def test_violations_of_a_single_event(self) -> None:
+    def test_violations_of_a_batch_without_a_good_event(self) -> None:
         def refuse(reception: Reception) -> Any:
             status, headers, _ = problem(422, "validation_failed")
             body = (
@@ -311,7 +311,8 @@ class DeliveryTest(ClientTest):
             client, outcomes = self.recording(server.url)
             client.track(0, "view")
             self.assertTrue(client.flush())
-        self.assertEqual((outcomes[0].status, outcomes[0].code), ("failed", "validation_failed"))
+        self.assertEqual((outcomes[0].status, outcomes[0].code), ("rejected", "minimum"))
+        self.assertEqual(outcomes[0].violations[0].pointer, "/user_id")
         self.assertEqual(outcomes[0].violations[0].detail, "must be at least 1")
 
     def test_halves_and_drop_oldest(self) -> None:

@@ -108,8 +108,22 @@ function judge(status: number, pauseMs: number, body: string, sent: number): Ans
   const code = typeof problem?.code === "string" ? problem.code : `http_${status}`;
   const detail = typeof problem?.detail === "string" ? problem.detail : undefined;
   if (status === 413) return { kind: "too_large", detail: detail ?? "the server takes no request of this size" };
+  const broken = brokenOf(problem?.errors, sent);
+  if (status === 422 && broken !== undefined) return { kind: "receipt", fates: broken, pauseMs: 0 };
   if (status >= 400 && status < 500 && status !== 408 && status !== 429) return { kind: "refused", httpStatus: status, code, detail };
   return { kind: "again", why: `the answer ${status} ${code}`, pauseMs };
+}
+
+/** Sorts the violations of a batch in which every event breaks the contract: the answer says how, of as many as it has room for. */
+function brokenOf(errors: Violation[] | undefined, sent: number): Fate[] | undefined {
+  if (!Array.isArray(errors)) return undefined;
+  const violations = Array.from({ length: sent }, (): Violation[] => []);
+  for (const error of errors) {
+    const [, index, pointer] = /^\/(\d+)(\/.*)?$/s.exec(String(error.pointer)) ?? [];
+    if (index !== undefined) violations[Number(index)]?.push({ ...error, pointer: pointer ?? "" });
+  }
+  if (violations.every((list) => list.length === 0)) return undefined;
+  return violations.map((list) => ({ status: "rejected", violations: list }));
 }
 
 function fatesOf(parsed: unknown, sent: number): Fate[] | undefined {
