@@ -41,6 +41,17 @@ topology: ## Test the shipped load balancer's configuration with a real HAProxy 
 	@scripts/test-deps.sh haproxy
 	$(WITH_SERVERS) go test -race -tags topology -run Topology ./deploy
 
+.PHONY: torture
+torture: ## Break a running fleet for ten minutes, and check every promise (TORTURE="-seed 7 -duration 1h -mode soak", -help, -list)
+	@scripts/test-deps.sh haproxy
+	cd torture && go run . $(TORTURE)
+
+.PHONY: torture-test
+torture-test: ## Test the checker with servers that are broken on purpose, and torture a fleet and one process for two minutes
+	@scripts/test-deps.sh haproxy
+	go test -tags failpoint ./impl/failpoint
+	cd torture && TESTKIT_REQUIRED=1 go test -timeout 15m ./... && go run . -duration 90s -seed 1 && go run . -mode embedded -duration 30s -seed 1
+
 .PHONY: scaleout
 scaleout: deps ## Test Redis Cluster and Sentinel, a standby, and eight replicas, while parts of them fail
 	cd torture && TESTKIT_REQUIRED=1 go test -race -tags scaleout -timeout 15m ./scaleout
@@ -111,6 +122,7 @@ verify: ## Check that generated code, go.mod and the README are up to date
 lint: ## Run the linters
 	$(LINT) run ./...
 	cd load && CGO_ENABLED=0 go tool -modfile=../tools/lint/go.mod golangci-lint run ./...
+	cd torture && CGO_ENABLED=0 go tool -modfile=../tools/lint/go.mod golangci-lint run --build-tags scaleout ./...
 
 .PHONY: lint-spec
 lint-spec: ## Lint the contract
@@ -137,8 +149,8 @@ prove-gates: ## Break one thing after the other and see each check fail
 
 .PHONY: fmt
 fmt: ## Format the code
-	$(TOOLS) gofumpt -w api cmd impl load sql
+	$(TOOLS) gofumpt -w api cmd impl load sdk sql torture
 
 .PHONY: clean
 clean: ## Delete what was built; the embedded database in ./data stays
-	rm -rf bin load/results api/lint/node_modules web/browser/node_modules web/browser/.out
+	rm -rf bin load/results torture/results api/lint/node_modules web/browser/node_modules web/browser/.out

@@ -28,7 +28,7 @@ for made in gen sdk/go/internal/client sdk/go/models.gen.go sdk/typescript/src/c
   fi
 done
 
-for module in . load sdk/go tools tools/lint tools/oasdiff; do
+for module in . load sdk/go torture tools tools/lint tools/oasdiff; do
   if ! (cd "$copy/$module" && go mod tidy -diff >"$copy/diff" 2>&1); then
     head -n 20 "$copy/diff" >&2
     complain "$module/go.mod or go.sum is not tidy (above): run 'go mod tidy' in $module"
