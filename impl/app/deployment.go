@@ -35,6 +35,7 @@ type store interface {
 	query.Reader
 	upkeep.Store
 	Ping(ctx context.Context) error
+	Probe(ctx context.Context) error
 	Close() error
 }
 

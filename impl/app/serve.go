@@ -108,7 +108,7 @@ func newServer(ctx context.Context, p *process, c *config.Config, listener *drai
 
 	counts := stats.New(stats.Config{Reader: d.store, Live: d.live, Observer: metrics, Logger: logger, Clock: clock()})
 	s.ingest = ingest.New(ingest.Config{
-		Store: d.store, Counters: counts, Totals: d.store.Totals, Probe: d.store.Ping, Observer: metrics, Logger: logger, Writers: d.writers,
+		Store: d.store, Counters: counts, Totals: d.store.Totals, Probe: d.store.Probe, Observer: metrics, Logger: logger, Writers: d.writers,
 		// A try that begins just before may take a while longer.
 		GiveUpAfter:   c.RequestTimeout * 4 / 5,
 		MaxQueueBytes: int(c.MaxInFlightBytes),

@@ -129,6 +129,54 @@ func TestConnectionIsCut(t *testing.T) {
 	}
 }
 
+// TestHalfOpenConnections: when all connections are dead without a sign of it, one probe is
+// lost, and not one for each of them.
+func TestHalfOpenConnections(t *testing.T) {
+	t.Parallel()
+	p, url := newProxy(t, testkit.Postgres(t), "unmarked")
+	s := open(t, postgres.Config{URL: url, MaxConns: 6})
+	w := openWriter(t, s)
+	mustWrite(t, w, logins(0, 10)...)
+	tx, err := s.DB.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(t.Context(), "LOCK TABLE installation"); err != nil {
+		t.Fatal(err)
+	}
+	answers := make(chan error)
+	const waiting = 4 // each on a connection of its own
+	for range waiting {
+		go func() {
+			_, err := s.InstallationID(t.Context())
+			answers <- err
+		}()
+	}
+	testkit.Eventually(t, 10*time.Second, "all to wait for the table", func() bool { return s.Stat().InUse >= waiting })
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for range waiting {
+		if err := <-answers; err != nil {
+			t.Fatal(err)
+		}
+	}
+	p.dead.Store(p.accepted.Load())
+	defer p.bury()
+	probe := func(timeout time.Duration) error {
+		ctx, cancel := context.WithTimeout(t.Context(), timeout)
+		defer cancel()
+		return s.Probe(ctx)
+	}
+	if err := probe(200 * time.Millisecond); !errors.Is(err, event.ErrUnavailable) {
+		t.Fatalf("the first probe: %v", err)
+	}
+	if err := probe(10 * time.Second); err != nil {
+		t.Fatalf("the second probe: %v", err)
+	}
+	wantAll(t, untilStored(t, w, logins(10, 10)...), event.Accepted)
+}
+
 func TestSessionIsTerminated(t *testing.T) {
 	t.Parallel()
 	s := open(t, postgres.Config{URL: testkit.Postgres(t), MaxConns: 1})

@@ -36,6 +36,9 @@ type proxy struct {
 	mark     string
 	cut      atomic.Int32 // a way
 	cuts     atomic.Int32 // how often it did
+	accepted atomic.Int32 // connections so far
+	dead     atomic.Int32 // so many of them, the oldest, are half-open: what is sent gets lost
+	clients  sync.Map     // connections by their number, from 1
 	done     sync.WaitGroup
 }
 
@@ -76,12 +79,24 @@ func (p *proxy) accept() {
 			continue
 		}
 		var marked atomic.Bool
-		p.done.Go(func() { p.copy(server, client, toServer, &marked) })
-		p.done.Go(func() { p.copy(client, server, toClient, &marked) })
+		number := p.accepted.Add(1)
+		p.clients.Store(number, client)
+		p.done.Go(func() { p.copy(server, client, toServer, number, &marked) })
+		p.done.Go(func() { p.copy(client, server, toClient, number, &marked) })
 	}
 }
 
-func (p *proxy) copy(to, from net.Conn, direction way, marked *atomic.Bool) {
+// bury closes the connections that are half-open: who said goodbye on them waits for an
+// answer for long.
+func (p *proxy) bury() {
+	for number := range p.dead.Load() {
+		if client, ok := p.clients.Load(number + 1); ok {
+			_ = client.(net.Conn).Close()
+		}
+	}
+}
+
+func (p *proxy) copy(to, from net.Conn, direction way, number int32, marked *atomic.Bool) {
 	defer to.Close()
 	defer from.Close()
 	buf := make([]byte, 64<<10)
@@ -93,6 +108,9 @@ func (p *proxy) copy(to, from net.Conn, direction way, marked *atomic.Bool) {
 		if n > 0 && marked.Load() && way(p.cut.Load()) == direction {
 			p.cuts.Add(1)
 			return
+		}
+		if err == nil && number <= p.dead.Load() {
+			continue
 		}
 		if _, werr := to.Write(buf[:n]); err != nil || werr != nil {
 			return

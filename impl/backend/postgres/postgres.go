@@ -168,6 +168,18 @@ func (s *Store) Ping(ctx context.Context) error {
 	return s.translate(ctx, "ping", s.pool.Ping(ctx))
 }
 
+// Probe is Ping for who waits for the database to come back. After an outage all
+// connections may be dead without a sign of it, and each would cost a probe of its own:
+// one that got no answer is the last to use any of them.
+func (s *Store) Probe(ctx context.Context) error {
+	err := s.Ping(ctx)
+	if err != nil {
+		s.pool.Reset()
+		s.questions.pool.Reset()
+	}
+	return err
+}
+
 // InstallationID returns the name that this database was given when it was
 // made, in the canonical form of a UUID.
 func (s *Store) InstallationID(ctx context.Context) (string, error) {

@@ -207,6 +207,9 @@ func (s *Store) Ping(ctx context.Context) error {
 	return translate(ctx, "ping", s.read.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_schema").Scan(&one))
 }
 
+// Probe is Ping: a file needs nothing else to come back.
+func (s *Store) Probe(ctx context.Context) error { return s.Ping(ctx) }
+
 // Close waits for the batch that is being written, moves the log into the
 // database file, closes it and lets other processes have the directory.
 // Closing again returns the same error.
