@@ -385,7 +385,9 @@ func (c *Export) expected(ctx context.Context, query url.Values) int64 {
 		return -1
 	}
 	var answer struct {
-		Groups []struct{ Value int64 }
+		Groups []struct {
+			Value int64 `json:"value"`
+		} `json:"groups"`
 	}
 	if json.Unmarshal(text, &answer) != nil || len(answer.Groups) != 1 {
 		return -1
