@@ -252,14 +252,15 @@ func (tr *traffic) problem(err error) {
 	}
 }
 
-// flows waits until so many more events are stored.
-func (tr *traffic) flows(more int) {
+// flows waits until a few hundred more events are stored.
+func (tr *traffic) flows() {
 	tr.fleet.t.Helper()
 	stored := func() int {
 		tr.mu.Lock()
 		defer tr.mu.Unlock()
 		return tr.answers["202"]
 	}
+	const more = 300
 	goal := stored() + more
 	testkit.Eventually(tr.fleet.t, patience, fmt.Sprint(more, " events to be stored"), func() bool { return stored() >= goal })
 }
@@ -337,12 +338,12 @@ func (r *replica) kill(t *testing.T) {
 	<-r.ended
 }
 
-// do runs a program and fails the test when that fails.
-func do(t *testing.T, program string, args ...string) string {
+// redisCLI runs redis-cli and fails the test when that fails.
+func redisCLI(t *testing.T, args ...string) string {
 	t.Helper()
-	out, err := exec.Command(program, args...).CombinedOutput()
+	out, err := exec.Command("redis-cli", args...).CombinedOutput()
 	if err != nil {
-		t.Fatalf("%s %v: %v\n%s", program, args, err, out)
+		t.Fatalf("redis-cli %v: %v\n%s", args, err, out)
 	}
 	return string(out)
 }

@@ -22,7 +22,7 @@ func TestEightReplicasContend(t *testing.T) {
 	pg := testkit.Postgres(t)
 	f := startFleet(t, 8, "PG_URL="+pg, "REDIS_URL="+testkit.StartRedis(t).URL(), "PG_MAX_CONNS=6", "QUERY_CONCURRENCY=1", "SHUTDOWN_DELAY=0s")
 	tr := f.start("login", "purchase", "view")
-	tr.flows(300)
+	tr.flows()
 
 	const batches, size = 20, 200
 	for b := range batches {
@@ -64,13 +64,13 @@ func TestEightReplicasContend(t *testing.T) {
 	if code := stopped.command.ProcessState.ExitCode(); code != 0 {
 		t.Errorf("a replica that was told to stop exited with %d", code)
 	}
-	tr.flows(300)
+	tr.flows()
 	killed.killed.Store(false)
 	for _, r := range []*replica{killed, stopped} {
 		r.start(t)
 		f.awaitReady(r)
 	}
-	tr.flows(300)
+	tr.flows()
 	tr.end(pg)
 	tr.only("202", "no answer")
 	if owners := value(t, pg, "SELECT count(DISTINCT owner)::text || ' in ' || count(DISTINCT slot) FROM writer_slots WHERE expires_at > now()"); owners == "0 in 0" {
