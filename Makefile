@@ -104,7 +104,7 @@ sdk-lint: ## Run the linters of the SDKs
 sdk-test: ## Test the SDKs, each by itself and all in the same scenarios of faults
 	@scripts/test-deps.sh chromium
 	@for sdk in $(SDKS); do $(MAKE) -C sdk/$$sdk driver test; done
-	go test -tags sdk ./sdk/scenario
+	go test -tags sdk -parallel 8 -timeout 20m ./sdk/scenario
 
 .PHONY: sdk-quickstart
 sdk-quickstart: ## Do what the SDKs' getting-started pages say
