@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes sure that the programs which the tests run are installed: PostgreSQL and
-# Redis, and those named as arguments (haproxy, chromium). Installs the Debian
+# Redis, and those named as arguments (haproxy, chromium, python3-wheel). Installs the Debian
 # packages that are missing if it may, and else says what to install.
 set -euo pipefail
 
@@ -30,6 +30,13 @@ has_redis() {
   return 1
 }
 
+# has_module says whether the system's Python can import what a Debian package brings.
+has_module() {
+  local module=$1
+  [ "$module" != venv ] || module=ensurepip # the package is about this one
+  /usr/bin/python3 -c "import $module" 2>/dev/null
+}
+
 # look lists in missing the packages whose programs aren't there.
 look() {
   local program
@@ -37,7 +44,10 @@ look() {
   has_postgres || missing+=(postgresql)
   has_redis || missing+=(redis-server)
   for program in "$@"; do
-    command -v "$program" >/dev/null || missing+=("$program")
+    case $program in
+      python3-*) has_module "${program#python3-}" || missing+=("$program") ;;
+      *) command -v "$program" >/dev/null || missing+=("$program") ;;
+    esac
   done
 }
 
