@@ -10,7 +10,7 @@ import (
 )
 
 // Collector does a StepScan on events that are handed to it one by one, in any order: for
-// stores that can't do it themselves.
+// stores that can't do it themselves, or not as fast.
 type Collector struct {
 	scan   *StepScan
 	events []collected
@@ -59,6 +59,16 @@ func (c *Collector) Add(r *Row, id event.ID) error {
 		next.key = int32(len(c.keys))
 		c.keys = append(c.keys, key)
 	}
+	return c.add(next)
+}
+
+// AddFitting takes an event in of which it is known already which steps it fits. It is for
+// scans without groups. The error matches ErrTooExpensive when there are too many to hold.
+func (c *Collector) AddFitting(user, at int64, id event.ID, steps uint16) error {
+	return c.add(collected{user: user, at: at, id: id, steps: steps, key: -1})
+}
+
+func (c *Collector) add(next collected) error {
 	c.events = append(c.events, next)
 	if c.memory += 48; c.memory > maxMemory {
 		return fmt.Errorf("%w: too many events fit to hold them in memory; ask about a shorter range", ErrTooExpensive)
@@ -69,7 +79,13 @@ func (c *Collector) Add(r *Row, id event.ID) error {
 // Each hands the events over, in the order of a StepScan.
 func (c *Collector) Each(yield func(*StepEvent) error) error {
 	slices.SortFunc(c.events, func(a, b collected) int {
-		return cmp.Or(cmp.Compare(a.user, b.user), cmp.Compare(a.at, b.at), bytes.Compare(a.id[:], b.id[:]))
+		switch {
+		case a.user != b.user:
+			return cmp.Compare(a.user, b.user)
+		case a.at != b.at:
+			return cmp.Compare(a.at, b.at)
+		}
+		return bytes.Compare(a.id[:], b.id[:])
 	})
 	for i := range c.events {
 		e := StepEvent{UserID: c.events[i].user, OccurredAt: c.events[i].at, Steps: c.events[i].steps}

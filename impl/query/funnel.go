@@ -68,7 +68,7 @@ func (s *Service) scan(ctx context.Context, scan *StepScan, yield func(*StepEven
 			slice.Types = append(slice.Types, step.Type)
 		}
 	}
-	if err := s.affordable(ctx, slice); err != nil {
+	if scan.Events, err = s.affordable(ctx, slice); err != nil {
 		return err
 	}
 	return s.config.Reader.ScanSteps(ctx, scan, yield)

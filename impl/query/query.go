@@ -144,6 +144,7 @@ type StepScan struct {
 	Steps    []Step
 	From, To int64
 	GroupBy  []Field // worked out for events that fit the first step
+	Events   int64   // about so many have to be read, as was counted before
 }
 
 // StepEvent is an event of a StepScan. What it points to is valid until the next.

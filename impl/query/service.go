@@ -100,24 +100,23 @@ func (s *Service) turn(ctx context.Context, places chan struct{}) (leave func(),
 	}
 }
 
-// affordable counts the events that would have to be read.
-func (s *Service) affordable(ctx context.Context, slice *Slice) error {
+// affordable counts the events that have to be read, and says if they are too many.
+func (s *Service) affordable(ctx context.Context, slice *Slice) (events int64, err error) {
 	types := slice.Types
 	if s.config.Reader.ReadsAllTypes() {
 		types = nil
 	}
 	from, to := slice.From-mod(slice.From, 60), slice.To+mod(-slice.To, 60)
 	if from >= to {
-		return nil
+		return 0, nil
 	}
-	var events int64
 	if err := s.config.Counter.MinuteCounts(ctx, types, []int64{from, to}, func(_ string, _ int, n int64) { events += n }); err != nil {
-		return err
+		return 0, err
 	}
 	if events > s.config.MaxEvents {
-		return fmt.Errorf("%w: it would read %d events, of at most %d; ask about a shorter range or fewer types", ErrTooExpensive, events, s.config.MaxEvents)
+		return 0, fmt.Errorf("%w: it would read %d events, of at most %d; ask about a shorter range or fewer types", ErrTooExpensive, events, s.config.MaxEvents)
 	}
-	return nil
+	return events, nil
 }
 
 // TypesPage is a part of the list of types.
@@ -414,7 +413,7 @@ func (s *Service) aggregate(ctx context.Context, a *Aggregation, plan *Plan) (*T
 		return nil, err
 	}
 	defer leave()
-	if err := s.affordable(ctx, &a.Slice); err != nil {
+	if _, err := s.affordable(ctx, &a.Slice); err != nil {
 		return nil, err
 	}
 	return s.config.Reader.Aggregate(ctx, a)

@@ -375,8 +375,8 @@ func order(a *query.Aggregation) string {
 }
 
 // scanSteps returns the statement of a StepScan. Its rows are: user, time, the steps as
-// bits, and the key as text.
-func scanSteps(scan *query.StepScan) *statement {
+// bits, and either the key's columns as text, in the order of the scan, or the id, in none.
+func scanSteps(scan *query.StepScan, ordered bool) *statement {
 	s := &statement{}
 	types := []string{}
 	var bits, either []string
@@ -393,12 +393,11 @@ func scanSteps(scan *query.StepScan) *statement {
 		}
 	}
 	s.write("SELECT e.user_id, e.occurred_at, ", strings.Join(bits, " + "))
-	for i := range groupNames {
-		if i < len(scan.GroupBy) {
-			s.write(", CASE WHEN ", first, " THEN (", s.groupColumn(scan.GroupBy[i]), ")::text END")
-		} else {
-			s.write(", NULL::text")
-		}
+	if !ordered {
+		s.write(", e.event_id")
+	}
+	for _, f := range scan.GroupBy {
+		s.write(", CASE WHEN ", first, " THEN (", s.groupColumn(f), ")::text END")
 	}
 	s.write(" FROM events e WHERE ", s.period(scan.From, scan.To), " AND e.event_type = ANY(", s.arg(types), "::text[])")
 	filtered := false
@@ -408,6 +407,8 @@ func scanSteps(scan *query.StepScan) *statement {
 	if filtered {
 		s.write(" AND (", strings.Join(either, " OR "), ")")
 	}
-	s.write(" ORDER BY e.user_id, e.occurred_at, e.event_id")
+	if ordered {
+		s.write(" ORDER BY e.user_id, e.occurred_at, e.event_id")
+	}
 	return s
 }

@@ -98,7 +98,8 @@ func (c *compiling) Aggregate(_ context.Context, a *query.Aggregation) (*query.T
 }
 
 func (c *compiling) ScanSteps(_ context.Context, s *query.StepScan, _ func(*query.StepEvent) error) error {
-	c.check(scanSteps(s))
+	c.check(scanSteps(s, true))
+	c.check(scanSteps(s, false))
 	return nil
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"highload.example/analytics/gen/pgdb"
+	"highload.example/analytics/impl/event"
 	"highload.example/analytics/impl/query"
 )
 
@@ -171,10 +172,20 @@ func readKey(fields []query.Field, texts [query.MaxGroupBy]*string) ([]query.Val
 	return key, nil
 }
 
+// collected is up to how many events a scan brings into order by itself, in 48 bytes
+// each: that is quicker than the database's sort, which has to wait for the last of them
+// and spills to disk from a tenth of this on.
+const collected = 500_000
+
+const followUsers = "follow users"
+
 // ScanSteps implements query.Reader.
 func (s *Store) ScanSteps(ctx context.Context, scan *query.StepScan, yield func(*query.StepEvent) error) error {
-	const doing = "follow users"
-	statement := scanSteps(scan)
+	if len(scan.GroupBy) == 0 && scan.Events <= collected {
+		return s.collectSteps(ctx, scan, yield)
+	}
+	const doing = followUsers
+	statement := scanSteps(scan, true)
 	rows, err := s.questions.pool.Query(ctx, statement.text.String(), statement.args...)
 	if err != nil {
 		return s.translateQuestion(ctx, doing, err)
@@ -189,7 +200,7 @@ func (s *Store) ScanSteps(ctx context.Context, scan *query.StepScan, yield func(
 		e.Key = nil
 		if len(scan.GroupBy) > 0 && e.Steps&1 != 0 {
 			var texts [query.MaxGroupBy]*string
-			for i := range texts {
+			for i := range scan.GroupBy {
 				if raw[3+i] != nil {
 					text := string(raw[3+i])
 					texts[i] = &text
@@ -204,6 +215,28 @@ func (s *Store) ScanSteps(ctx context.Context, scan *query.StepScan, yield func(
 		}
 	}
 	return s.translateQuestion(ctx, doing, rows.Err())
+}
+
+// collectSteps is ScanSteps for a few events.
+func (s *Store) collectSteps(ctx context.Context, scan *query.StepScan, yield func(*query.StepEvent) error) error {
+	statement := scanSteps(scan, false)
+	rows, err := s.questions.pool.Query(ctx, statement.text.String(), statement.args...)
+	if err != nil {
+		return s.translateQuestion(ctx, followUsers, err)
+	}
+	defer rows.Close()
+	collector := query.NewCollector(scan)
+	for rows.Next() {
+		raw := rows.RawValues()
+		err := collector.AddFitting(int64(binary.BigEndian.Uint64(raw[0])), unixSeconds(raw[1]), event.ID(raw[3]), uint16(binary.BigEndian.Uint32(raw[2])))
+		if err != nil {
+			return err
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return s.translateQuestion(ctx, followUsers, err)
+	}
+	return collector.Each(yield)
 }
 
 // unixSeconds reads a timestamptz in the protocol's binary form: microseconds since 2000.
