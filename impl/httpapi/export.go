@@ -60,9 +60,8 @@ type export struct {
 }
 
 const (
-	// exportChunk is how many bytes are made before they are sent: room for all events
-	// that are read at once, unless they are large.
-	exportChunk = 4 << 20
+	// exportChunk is how many bytes are made before they are sent.
+	exportChunk = 1 << 20
 	// exportStall is how long a client may take for one chunk.
 	exportStall = time.Minute
 )

@@ -550,7 +550,7 @@ func (s *Service) ListEvents(ctx context.Context, q *ListQuestion) (page EventsP
 	return page, plan, err
 }
 
-// exportPage is how many events an export reads at once, at most: enough that asking costs
+// exportPage is how many events an export reads at once: enough that asking costs
 // little, few enough that nothing is held for long.
 const exportPage = 10_000
 
@@ -596,13 +596,8 @@ func (s *Service) ExportEvents(ctx context.Context, q *ListQuestion, encode func
 		if err := flush(); err != nil {
 			return err
 		}
-		switch {
-		case full: // what didn't fit was read in vain
-			l.Limit = min(n+n/8+1, exportPage)
-		case n < l.Limit:
+		if n < l.Limit && !full {
 			return nil
-		default:
-			l.Limit = min(2*l.Limit, exportPage)
 		}
 		l.After = &last
 	}
