@@ -184,11 +184,10 @@ func (s *Store) ScanSteps(ctx context.Context, scan *query.StepScan, yield func(
 	if len(scan.GroupBy) == 0 && scan.Events <= collected {
 		return s.collectSteps(ctx, scan, yield)
 	}
-	const doing = followUsers
 	statement := scanSteps(scan, true)
 	rows, err := s.questions.pool.Query(ctx, statement.text.String(), statement.args...)
 	if err != nil {
-		return s.translateQuestion(ctx, doing, err)
+		return s.translateQuestion(ctx, followUsers, err)
 	}
 	defer rows.Close()
 	var e query.StepEvent
@@ -207,14 +206,14 @@ func (s *Store) ScanSteps(ctx context.Context, scan *query.StepScan, yield func(
 				}
 			}
 			if e.Key, err = readKey(scan.GroupBy, texts); err != nil {
-				return s.translateQuestion(ctx, doing, err)
+				return s.translateQuestion(ctx, followUsers, err)
 			}
 		}
 		if err := yield(&e); err != nil {
 			return err
 		}
 	}
-	return s.translateQuestion(ctx, doing, rows.Err())
+	return s.translateQuestion(ctx, followUsers, rows.Err())
 }
 
 // collectSteps is ScanSteps for a few events.
