@@ -57,6 +57,11 @@ func (r *recorder) record(a answer, nanoseconds int64, counts, within bool) {
 		r.requests++
 		r.stored += int64(a.stored)
 	}
+	// A refusal that came meanwhile counts, also of a request that was due long before:
+	// a server that takes its time to say no would else be sent nothing that counts.
+	if (within || counts) && (a.status == http.StatusTooManyRequests || a.status == http.StatusServiceUnavailable) {
+		_ = r.refusals.RecordValue(min(max(a.took/1000, shortest), longest))
+	}
 	if !counts {
 		return
 	}
@@ -71,9 +76,6 @@ func (r *recorder) record(a answer, nanoseconds int64, counts, within bool) {
 		r.others[StatusNone]++
 	default:
 		r.statuses[a.status]++
-	}
-	if a.status == http.StatusTooManyRequests || a.status == http.StatusServiceUnavailable {
-		_ = r.refusals.RecordValue(min(max(a.took/1000, shortest), longest))
 	}
 }
 

@@ -332,7 +332,7 @@ func (s *Server) storeAll(events []sent, lost bool) (outcomes []history.Outcome,
 		}
 		return all(history.Rejected), lost
 	}
-	torn := s.batches%3 == 0 && !s.healed
+	torn := s.batches%2 == 0 && !s.healed
 	if !torn && s.chance(20) {
 		for _, e := range events {
 			s.withoutDatabase(e)
