@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -60,9 +61,11 @@ type export struct {
 }
 
 const (
-	// exportChunk is how many bytes are made before they are sent.
+	// exportPage is how many bytes are made before they are sent: few pages have more,
+	// and what they have more is read again.
+	exportPage = 2 * query.PageBytes
+	// exportStall is how long a client may take for exportChunk bytes.
 	exportChunk = 1 << 20
-	// exportStall is how long a client may take for one chunk.
 	exportStall = time.Minute
 )
 
@@ -101,17 +104,19 @@ func (e *export) VisitExportEventsResponse(w http.ResponseWriter) error {
 			e.writeHeader(w)
 			began = true
 		}
-		// A connection that knows no deadlines has none to be put off.
-		_ = control.SetWriteDeadline(time.Now().Add(exportStall))
-		if _, err := out.Write(chunk.Bytes()); err != nil {
-			return err
+		for part := range slices.Chunk(chunk.Bytes(), exportChunk) {
+			// A connection that knows no deadlines has none to be put off.
+			_ = control.SetWriteDeadline(time.Now().Add(exportStall))
+			if _, err := out.Write(part); err != nil {
+				return err
+			}
 		}
 		chunk.Reset()
 		return nil
 	}
 	err := e.questions.ExportEvents(e.ctx, &e.question, func(ev *event.Event) bool {
 		lines.write(ev)
-		return chunk.Len() >= exportChunk
+		return chunk.Len() >= exportPage
 	}, flush)
 	if err == nil && compressor != nil {
 		err = compressor.Close()

@@ -157,12 +157,19 @@ type StepEvent struct {
 
 // Listing asks for events in the order of time, id and user.
 type Listing struct {
-	Slice  Slice
-	After  *event.Key // begin behind this one; nil: at the beginning
-	Oldest bool       // the oldest first; else the newest
-	Limit  int        // at most so many
-	Pace   int64      // how many seconds a page spanned, for the store that reads and sets it
+	Slice Slice
+	After *event.Key // begin behind this one; nil: at the beginning
+	Limit int        // at most so many
+
+	// Oldest asks for a page of an export: the oldest first. The store makes the page as
+	// long as suits it, with no more than twice as many events and about PageBytes of
+	// payload; only an empty one says that there are no more.
+	Oldest bool
+	Pace   int64 // how many seconds the next page should span, for the store that reads and sets it
 }
+
+// PageBytes is about how many bytes of payload a page of an export has at most.
+const PageBytes = 2 << 20
 
 // TypeCount is a type and its number of events.
 type TypeCount struct {

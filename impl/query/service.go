@@ -573,14 +573,14 @@ func (s *Service) ExportEvents(ctx context.Context, q *ListQuestion, encode func
 	}
 	defer leave()
 	for {
-		n, full := 0, false
+		n := 0
 		var last event.Key
 		_, err := s.answer(ctx, "export", func(ctx context.Context, plan *Plan) error {
 			*plan = FromRows
 			err := s.config.Reader.List(ctx, l, func(e *event.Event) error {
 				n++
 				last = e.Key()
-				if full = encode(e); full {
+				if encode(e) {
 					return errFull
 				}
 				return nil
@@ -596,7 +596,7 @@ func (s *Service) ExportEvents(ctx context.Context, q *ListQuestion, encode func
 		if err := flush(); err != nil {
 			return err
 		}
-		if n < l.Limit && !full {
+		if n == 0 {
 			return nil
 		}
 		l.After = &last

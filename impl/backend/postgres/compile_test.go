@@ -104,7 +104,8 @@ func (c *compiling) ScanSteps(_ context.Context, s *query.StepScan, _ func(*quer
 }
 
 func (c *compiling) List(_ context.Context, l *query.Listing, _ func(*event.Event) error) error {
-	c.check(list(l, l.Slice.From, l.Slice.To, l.Limit))
+	c.check(list(l, l.Slice.From, l.Slice.To, l.Limit, true))
+	c.check(list(l, l.Slice.From, l.Slice.To, l.Limit, false))
 	return nil
 }
 
