@@ -121,7 +121,7 @@ func (r *batchReader[T, P]) tooLarge() Violation {
 
 // readArray reads an array, bare or as the member of an object.
 func (r *batchReader[T, P]) readArray(d *Decoder, body io.Reader) error {
-	if _, err := d.input.ReadFrom(body); err != nil {
+	if err := readWhole(&d.input, body); err != nil {
 		return err
 	}
 	violations, err := d.decode(d.input.Bytes(), r)
