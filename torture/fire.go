@@ -31,10 +31,6 @@ const (
 // recoveryBound is QUALITY's: service is back within 5 s of the database's return.
 const recoveryBound = 5 * time.Second
 
-// staleness is promise 4's 2 s, and one more for a machine that runs everything at once
-// and is late itself.
-const staleness = 3 * time.Second
-
 // The times that the end of a run may take.
 const (
 	settleTimeout = 90 * time.Second
@@ -191,7 +187,7 @@ func (f *fireRun) run(ctx context.Context, faults []*adversary.Fault) (check.Inp
 	// 3. Everything is healed: who had no clear answer sends again, until there is one.
 	f.progress.note("healed after %d steps: sending again what got no clear answer", len(steps))
 	trouble := append(adversary.RedisTrouble(steps), slow...)
-	in := check.Input{Staleness: staleness, RedisTrouble: append(trouble, adversary.BothInTrouble(steps, trouble)...), Settling: f.recorder.Now()}
+	in := check.Input{RedisTrouble: append(trouble, adversary.BothInTrouble(steps, trouble)...), Settling: f.recorder.Now()}
 	settling, cancel := context.WithTimeout(ctx, settleTimeout)
 	clients.Settle(settling)
 	cancel()

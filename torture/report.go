@@ -67,7 +67,7 @@ func (r *report) add(steps []adversary.Result) {
 			alls[s.Fault] = max(alls[s.Fault], s.All)
 		}
 		if s.Late {
-			r.problem("step %d, %s: no event was taken until %s after it was mended; %s are allowed", s.Number, s.Step, s.First.Round(time.Millisecond), recoveryBound)
+			r.problem("step %d, %s: not every replica took events until %s after it was mended; %s are allowed", s.Number, s.Step, s.All.Round(time.Millisecond), recoveryBound)
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(firsts)) {

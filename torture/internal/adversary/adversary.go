@@ -19,7 +19,7 @@ type Config struct {
 	Recorder *history.Recorder
 	// EventType is the type of the events that find out whether the service is back.
 	EventType string
-	// Bound is how long the service may take to take events again, once what was broken
+	// Bound is how long every replica may take to take events again, once what was broken
 	// is mended.
 	Bound time.Duration
 	// OnStep hears of every step when it is over.
@@ -35,7 +35,7 @@ type Result struct {
 	// there is one; All, when every replica had taken one.
 	First time.Duration `json:"first_ns"`
 	All   time.Duration `json:"all_ns"`
-	Late  bool          `json:"late,omitempty"` // First took longer than it may
+	Late  bool          `json:"late,omitempty"` // All took longer than it may
 
 	redis, panics, database bool
 }
@@ -120,7 +120,7 @@ func (c *Config) play(ctx context.Context, step Step, faults []*Fault) (result R
 	if result.First, result.All, err = c.awaitService(ctx); err != nil {
 		return result, err
 	}
-	result.Late = result.First > c.Bound
+	result.Late = result.All > c.Bound
 	for _, m := range mends {
 		if m.tidy != nil {
 			if err := m.tidy(ctx); err != nil {
