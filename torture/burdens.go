@@ -68,7 +68,7 @@ func misbehave(ctx context.Context, o *options, output io.Writer) error {
 	return burden(ctx, o, output, 9, nil, func(ctx context.Context, s *stand.Stand, p *progress) (any, []string, error) {
 		var violations []string
 		turns, err := clients.Run(ctx, clients.Config{
-			Server: processOf(s.Replicas[0]), Seed: o.seed,
+			Server: processOf(s.Replicas[0]), Seed: o.seed, Only: o.faults,
 			Report: func(t clients.Turn) {
 				p.note("%s", t)
 				for _, v := range t.Violations {

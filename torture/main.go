@@ -64,7 +64,7 @@ func parseOptions(args []string, stderr io.Writer) (*options, error) {
 	flags.StringVar(&o.mode, "mode", modeFleet, "`what` to do: "+strings.Join(modes(), ", "))
 	flags.Uint64Var(&o.seed, "seed", 1, "decides the faults and the traffic; the same seed gives the same faults in the same order")
 	flags.DurationVar(&o.duration, "duration", 10*time.Minute, "how long things are broken")
-	flags.StringVar(&o.faults, "faults", "", "only faults whose names `begin` so, separated by commas; empty: all")
+	flags.StringVar(&o.faults, "faults", "", "only faults whose names `begin` so, separated by commas, or the one behaviour of clients; empty: all")
 	flags.BoolVar(&o.list, "list", false, "list the faults of the mode, and do nothing")
 	flags.StringVar(&o.out, "out", "results", "`directory` for the history, the report and what the processes said")
 	flags.Float64Var(&o.rate, "rate", 300, "requests a second of all clients together")

@@ -9,6 +9,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -29,6 +30,7 @@ type drainable struct {
 func listen(ctx context.Context, addr string) (*drainable, error) {
 	var config net.ListenConfig
 	config.SetMultipathTCP(false) // its sockets take no filter, which draining needs
+	config.Control = func(_, _ string, raw syscall.RawConn) error { return limitUnsent(raw) }
 	listener, err := config.Listen(ctx, "tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("listening: %w", err)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"net"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -36,6 +37,26 @@ func refuseConnections(l *net.TCPListener) error {
 	}
 	if err != nil {
 		return fmt.Errorf("refusing connections: %w", err)
+	}
+	return nil
+}
+
+// maxUnsent is how many bytes of an answer the kernel holds of a connection beyond what
+// is on its way to the client. Without it, it takes megabytes for one who never reads.
+const maxUnsent = 128 << 10
+
+// limitUnsent bounds what is held of the connections that a listener accepts
+// (tcp(7), TCP_NOTSENT_LOWAT).
+func limitUnsent(raw syscall.RawConn) error {
+	var set error
+	err := raw.Control(func(fd uintptr) {
+		set = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, maxUnsent)
+	})
+	if err == nil {
+		err = set
+	}
+	if err != nil {
+		return fmt.Errorf("bounding what isn't sent: %w", err)
 	}
 	return nil
 }

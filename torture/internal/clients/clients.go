@@ -50,14 +50,11 @@ type Config struct {
 type Bounds struct {
 	P50Factor, P99Factor float64       // times the latency when nobody misbehaves; 5 and 10
 	P50Extra, P99Extra   time.Duration // and so much more; 25 ms and 250 ms
-	// MemoryExtra is in bytes, meanwhile and afterwards; 384 MiB, six times the
-	// server's MAX_IN_FLIGHT_BYTES: bodies are held in buffers that grow by doubling,
-	// and the collector lets as much garbage pile up as is in use.
-	MemoryExtra    int64
-	MemoryEach     int64         // bytes for each misbehaving connection; 64 KiB
-	GoroutinesEach int64         // for each misbehaving connection; 3
-	Slack          int64         // goroutines and descriptors more; 200 meanwhile, a tenth of it afterwards
-	Return         time.Duration // within which all is given back; 30 s
+	MemoryExtra          int64         // bytes, meanwhile and afterwards; 128 MiB, twice the server's MAX_IN_FLIGHT_BYTES
+	MemoryEach           int64         // bytes for each misbehaving connection; 64 KiB
+	GoroutinesEach       int64         // for each misbehaving connection; 3
+	Slack                int64         // goroutines and descriptors more; 200 meanwhile, a tenth of it afterwards
+	Return               time.Duration // within which all is given back; 30 s
 }
 
 func (c Config) withDefaults() Config {
@@ -74,7 +71,7 @@ func (c Config) withDefaults() Config {
 	def(&b.P99Factor, 10)
 	def(&b.P50Extra, 25*time.Millisecond)
 	def(&b.P99Extra, 250*time.Millisecond)
-	def(&b.MemoryExtra, 384<<20)
+	def(&b.MemoryExtra, 128<<20)
 	def(&b.MemoryEach, 64<<10)
 	def(&b.GoroutinesEach, 3)
 	def(&b.Slack, 200)
