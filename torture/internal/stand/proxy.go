@@ -217,13 +217,29 @@ func (p *Proxy) carry(client *net.TCPConn) {
 	_ = l.server.Close()
 }
 
+// parcel is what was read at once.
+type parcel struct {
+	text []byte
+	due  time.Time // when it arrives; zero: at once
+	last bool      // the side has ended
+}
+
+// maxUnderway is how many parcels are on their way: more than a delay is to hold up. A
+// network has latency, and not less room for what is large.
+const maxUnderway = 256
+
 // pump carries what one side says to the other, as the weather has it.
 func (p *Proxy) pump(l *link, from, to *net.TCPConn, answers bool) {
-	buffer := make([]byte, 32<<10)
+	way := make(chan parcel, maxUnderway)
+	var delivered sync.WaitGroup
+	delivered.Go(func() { p.deliver(l, way, to) })
+	defer delivered.Wait()
+	defer close(way)
 	for {
+		buffer := make([]byte, 32<<10)
 		n, err := from.Read(buffer)
 		p.mu.Lock()
-		dead, weather := l.dead, p.weather
+		dead, weather, delay := l.dead, p.weather, p.delay
 		p.mu.Unlock()
 		switch {
 		case dead && err == nil:
@@ -234,34 +250,53 @@ func (p *Proxy) pump(l *link, from, to *net.TCPConn, answers bool) {
 			l.reset()
 			return
 		}
-		if weather == Delayed && !p.late() {
-			return
+		next := parcel{text: buffer[:n], last: err != nil}
+		if weather == Delayed {
+			next.due = time.Now().Add(delay)
 		}
-		if n > 0 {
-			if _, err := to.Write(buffer[:n]); err != nil {
-				l.reset()
-				return
-			}
-		}
+		way <- next
 		if err != nil {
-			_ = to.CloseWrite() // it may have closed too
 			return
 		}
 	}
 }
 
-// late returns after the delay, or false at the end.
-func (p *Proxy) late() bool {
-	p.mu.Lock()
-	delay, changed := p.delay, p.changed
-	p.mu.Unlock()
-	timer := time.NewTimer(delay)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-changed:
+// deliver hands parcels over when they are due.
+func (p *Proxy) deliver(l *link, way <-chan parcel, to *net.TCPConn) {
+	lost := false
+	for next := range way {
+		if lost = lost || !p.await(l, next.due); lost {
+			continue // so that who reads isn't held up
+		}
+		if len(next.text) > 0 {
+			if _, err := to.Write(next.text); err != nil {
+				l.reset()
+				lost = true
+				continue
+			}
+		}
+		if next.last {
+			_ = to.CloseWrite() // it may have closed too
+		}
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return !p.closed
+}
+
+// await returns when a parcel is due, or at once when there are no more delays. It says
+// whether there still is somebody to get it.
+func (p *Proxy) await(l *link, due time.Time) bool {
+	for {
+		p.mu.Lock()
+		gone, delayed, changed := p.closed || l.dead, p.weather == Delayed, p.changed
+		p.mu.Unlock()
+		left := time.Until(due)
+		if gone || !delayed || left <= 0 {
+			return !gone
+		}
+		timer := time.NewTimer(left)
+		select {
+		case <-timer.C:
+		case <-changed:
+		}
+		timer.Stop()
+	}
 }

@@ -2,6 +2,7 @@ package stand
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -42,7 +43,9 @@ func startEcho(t *testing.T) *echo {
 			go func() {
 				defer e.ended.Add(1)
 				defer conn.Close()
-				for lines := bufio.NewScanner(conn); lines.Scan(); {
+				lines := bufio.NewScanner(conn)
+				lines.Buffer(nil, 4<<20)
+				for lines.Scan() {
 					e.heard.Add(1)
 					if _, err := io.WriteString(conn, lines.Text()+"\n"); err != nil {
 						return
@@ -112,6 +115,17 @@ func TestWeather(t *testing.T) {
 	began := time.Now()
 	if err := say(old, long); err != nil || time.Since(began) < 300*time.Millisecond {
 		t.Errorf("delayed by 150 ms each way, it took %s: %v", time.Since(began), err)
+	}
+	// What is large takes no longer than what is small: less than a delay for each read.
+	const size = 2 << 20
+	set(t, p, Delayed, 300*time.Millisecond)
+	began = time.Now()
+	go func() { _, _ = old.Write(append(bytes.Repeat([]byte{'x'}, size), '\n')) }() // if it fails, nothing comes back
+	if err := old.SetReadDeadline(time.Now().Add(long)); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := io.ReadFull(old, make([]byte, size+1)); err != nil || time.Since(began) > 15*time.Second { // one read after the other: 19 s at least
+		t.Errorf("%d bytes, delayed by 300 ms each way, took %s: %v", n, time.Since(began), err)
 	}
 	set(t, p, Fair, 0)
 
