@@ -87,10 +87,47 @@ func (q *Queries) SetLockTimeout(ctx context.Context, timeout string) error {
 	return err
 }
 
+const setMinutesAside = `-- name: SetMinutesAside :one
+WITH mine AS MATERIALIZED (
+    SELECT pg_try_advisory_xact_lock(hashtextextended('analytics:fold', 0)) AS granted
+), taken AS (
+    DELETE FROM event_counts c WHERE c.ctid = ANY(ARRAY(
+        SELECT p.ctid FROM event_counts p WHERE p.bucket < $1 AND p.slot >= 0 AND (SELECT m.granted FROM mine m)
+        ORDER BY p.event_type, p.bucket LIMIT $2 FOR UPDATE OF p SKIP LOCKED
+    ))
+    RETURNING c.event_type, c.bucket, c.count
+), aside AS (
+    INSERT INTO event_counts AS a (event_type, bucket, slot, count)
+    SELECT t.event_type, t.bucket, -1, sum(t.count)::bigint FROM taken t GROUP BY 1, 2 ORDER BY 1, 2
+    ON CONFLICT (event_type, bucket, slot) DO UPDATE SET count = a.count + excluded.count
+)
+SELECT count(*) FROM taken
+`
+
+type SetMinutesAsideParams struct {
+	Before   pgtype.Timestamptz
+	RowLimit int32
+}
+
+// Puts some of the minutes before an instant, those of a type and day together, into slot
+// -1, which no writer counts in: folding takes a few round trips, and a writer whose row
+// it held would wait for all of them. A row that a writer is counting on in is left for
+// the next time, so that folding never waits for a writer, nor in a circle; all of them
+// are, while somebody else folds.
+//
+// A row's place is valid as long as it is locked; one that was changed since this
+// statement began isn't seen here, and is left too.
+func (q *Queries) SetMinutesAside(ctx context.Context, arg SetMinutesAsideParams) (int64, error) {
+	row := q.db.QueryRow(ctx, setMinutesAside, arg.Before, arg.RowLimit)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
+}
+
 const takeMinutes = `-- name: TakeMinutes :many
 DELETE FROM event_counts c WHERE c.ctid = ANY(ARRAY(
-    SELECT p.ctid FROM event_counts p WHERE p.bucket < $1
-    ORDER BY p.event_type, p.bucket LIMIT $2 FOR UPDATE SKIP LOCKED
+    SELECT p.ctid FROM event_counts p WHERE p.bucket < $1 AND p.slot < 0
+    ORDER BY p.event_type, p.bucket LIMIT $2 FOR UPDATE
 ))
 RETURNING c.event_type, c.bucket, c.count
 `
@@ -106,12 +143,7 @@ type TakeMinutesRow struct {
 	Count     int64
 }
 
-// Takes some of the minutes before an instant out of event_counts, those of a type and day
-// together. A row that a writer is counting on in is left for the next time, so
-// that folding never waits for a writer, nor in a circle.
-//
-// A row's place is valid as long as it is locked; one that was changed since this
-// statement began isn't seen here, and is left too.
+// Takes some of the minutes that were set aside out of event_counts.
 func (q *Queries) TakeMinutes(ctx context.Context, arg TakeMinutesParams) ([]TakeMinutesRow, error) {
 	rows, err := q.db.Query(ctx, takeMinutes, arg.Before, arg.RowLimit)
 	if err != nil {

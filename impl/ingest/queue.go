@@ -160,6 +160,9 @@ func (s *Service) enqueue(g *group) error {
 	s.queue.push(g)
 	if s.wanted(g.arrived) {
 		s.work.Signal()
+	} else if !s.timed {
+		s.timed = true
+		s.late.Reset(longEnough)
 	}
 	return nil
 }
@@ -178,6 +181,22 @@ func (s *Service) wanted(now time.Time) bool {
 	oldest := s.queue.oldest()
 	return oldest != nil &&
 		(s.busy == 0 || s.queue.items >= enoughForAnother || now.Sub(oldest.arrived) >= longEnough)
+}
+
+// overdue wakes a writer for what has waited for longEnough. Others who come would do so,
+// too; but when as many requests wait as are let in, nobody comes.
+func (s *Service) overdue() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	oldest := s.queue.oldest()
+	s.timed = oldest != nil && !s.stopped && !s.wanted(now)
+	switch {
+	case s.timed:
+		s.late.Reset(max(longEnough-now.Sub(oldest.arrived), time.Millisecond))
+	case oldest != nil:
+		s.work.Signal()
+	}
 }
 
 // take moves what waits into b, up to a batch. It returns false when the service

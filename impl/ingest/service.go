@@ -14,6 +14,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math"
 	"sync"
 	"time"
 
@@ -75,7 +76,9 @@ type Service struct {
 	config Config
 
 	mu      sync.Mutex
-	work    sync.Cond // signalled when a writer has something to take, or the service stops
+	work    sync.Cond   // signalled when a writer has something to take, or the service stops
+	late    *time.Timer // signals it when something has waited for longEnough
+	timed   bool        // late runs
 	queue   queue
 	busy    int // writers that have a batch
 	items   int // events queued and being written
@@ -93,6 +96,7 @@ type Service struct {
 func New(config Config) *Service {
 	s := &Service{config: config.withDefaults()}
 	s.work.L = &s.mu
+	s.late = time.AfterFunc(math.MaxInt64, s.overdue)
 	s.life, s.stop = context.WithCancel(context.Background())
 	s.publisher = newPublisher(s)
 	for range s.config.Writers {
@@ -184,6 +188,7 @@ func (s *Service) Available() bool {
 func (s *Service) Close(ctx context.Context) error {
 	s.mu.Lock()
 	s.stopped = true
+	s.late.Stop()
 	s.work.Broadcast()
 	s.mu.Unlock()
 

@@ -564,3 +564,26 @@ func BenchmarkSubmitBatch(b *testing.B) {
 		})
 	}
 }
+
+// When as many wait as are let in, nobody comes any more: another writer joins all the
+// same, once somebody has waited for long enough.
+func TestAnotherWriterJoinsUnasked(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, func(c *ingest.Config) { c.Writers = 2 })
+	open := make(chan struct{})
+	r.gate.set(func(_ context.Context, batch []event.Event) error {
+		if batch[0].ID == numbered(0).ID { // the first writer hangs
+			<-open
+		}
+		return nil
+	})
+	hanging := r.submit(numbered(0))
+	testkit.Eventually(t, 10*time.Second, "the first writer to be at work", func() bool { return len(r.gate.sizes()) == 1 })
+	if got := <-r.submit(numbered(1)); got.err != nil || got.outcome != event.Accepted {
+		t.Errorf("got %+v", got)
+	}
+	close(open)
+	if got := <-hanging; got.err != nil {
+		t.Errorf("got %+v", got)
+	}
+}

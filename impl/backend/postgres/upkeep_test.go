@@ -56,3 +56,48 @@ func TestPartitionsAheadWaitForTheirTurnAlone(t *testing.T) {
 		t.Errorf("lock_timeout is %q, %v", timeout, err)
 	}
 }
+
+// What is being folded is in nobody's slot: whoever stores a late event doesn't wait for
+// folding to end, however far away from the database it is done.
+func TestFoldingKeepsNobodyWaiting(t *testing.T) {
+	t.Parallel()
+	s := open(t, postgres.Config{URL: testkit.Postgres(t)})
+	w := openWriter(t, s)
+	mustWrite(t, w, login(0))
+	// 1. Folding gets as far as the days.
+	days, err := s.DB.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := days.Exec(t.Context(), `LOCK TABLE event_days`); err != nil {
+		t.Fatal(err)
+	}
+	end := time.Unix(login(0).OccurredAt, 0).Add(time.Hour)
+	if _, _, err := s.Fold(t.Context(), end); !errors.Is(err, event.ErrUnavailable) {
+		t.Errorf("Fold while the days are locked: %v", err)
+	}
+	if err := days.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	// 2. It holds what it takes.
+	fold, err := s.DB.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if tag, err := fold.Exec(t.Context(), `DELETE FROM event_counts WHERE slot < 0`); err != nil || tag.RowsAffected() != 1 {
+		t.Fatalf("%s, %v", tag, err)
+	}
+	late := login(0)
+	late.ID[0] = 99
+	mustWrite(t, w, late) // or the statement times out
+	if err := fold.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	// 3. Nothing is lost.
+	if rows, _, err := s.Fold(t.Context(), end); err != nil || rows != 1 {
+		t.Errorf("%d rows folded, %v", rows, err)
+	}
+	if got := s.value(t, `SELECT (SELECT sum(count) FROM event_days)::text || ' ' || (SELECT count(*) FROM event_counts)`); got != "2 0" {
+		t.Errorf("counts in days and rows of minutes: %s", got)
+	}
+}

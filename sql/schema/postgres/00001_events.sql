@@ -26,9 +26,9 @@ CREATE TABLE events (
 ) PARTITION BY RANGE (occurred_at);
 CREATE INDEX events_event_type_occurred_at_idx ON events (event_type, occurred_at);
 
--- Events per type and minute (older ones: quarter hour), kept in the
+-- Events per type and minute, kept in the
 -- transaction that stores the events. A slot belongs to one writer at a time,
--- so that writers never wait for each other's rows; a count is the sum over
+-- so that writers never wait for each other's rows, and -1 to nobody; a count is the sum over
 -- slots. The fill factor leaves room for updates in place.
 CREATE TABLE event_counts (
     event_type text        COLLATE "C" NOT NULL,
