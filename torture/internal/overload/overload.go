@@ -192,14 +192,16 @@ func (r *runner) state(ctx context.Context, state string) (saturation float64, e
 		return 0, errors.New("nothing is accepted at all")
 	}
 
-	first := len(r.turns) - 1
+	first := len(r.turns)
 	for _, factor := range r.config.Factors {
 		t, err := r.load(ctx, state, factor, r.generator(r.config.Connections, factor*saturation))
 		if err != nil {
 			return 0, err
 		}
 		if factor >= r.config.Bounds.Loaded {
-			peak := 0.0
+			// Of the rates. The clients that found saturation keep step with the server: all of
+			// them send when it is about to take a batch, as those who come when they please don't.
+			peak := t.Accepted
 			for _, other := range r.turns[first:] {
 				peak = max(peak, other.Accepted)
 			}
