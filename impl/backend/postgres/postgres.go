@@ -142,6 +142,7 @@ func poolConfig(c Config) (*pgxpool.Config, error) {
 	if c.ConnectTimeout > 0 {
 		cfg.ConnConfig.ConnectTimeout = c.ConnectTimeout
 	}
+	cfg.ConnConfig.DialFunc = hurried(cfg.ConnConfig.DialFunc, cfg.ConnConfig.ConnectTimeout)
 	cfg.MaxConnLifetime = connLifetime
 	cfg.MaxConnLifetimeJitter = connLifetimeJitter
 	cfg.MaxConnIdleTime = connIdleTime
