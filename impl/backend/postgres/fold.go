@@ -27,12 +27,14 @@ type typeDay struct {
 
 // Fold puts minutes before the given instant, which is rounded down to a minute, into the
 // rows of their days: some of them in one transaction. It returns how many rows
-// it took, and whether there may be more. Another process that folds at the same moment
-// is left to it. Errors match event.ErrUnavailable when the database doesn't answer.
+// it took, and whether there may be more; the minutes of late events that came meanwhile
+// are for the next round, or it would never end. Another process that folds at the same
+// moment is left to it. Errors match event.ErrUnavailable when the database doesn't answer.
 func (s *Store) Fold(ctx context.Context, before time.Time) (rows int, more bool, err error) {
 	minute := timestamptz(before.Truncate(time.Minute).Unix())
 	// 1. Out of the way of those who write.
-	if _, err := s.queries.SetMinutesAside(ctx, pgdb.SetMinutesAsideParams{Before: minute, RowLimit: foldRows}); err != nil {
+	aside, err := s.queries.SetMinutesAside(ctx, pgdb.SetMinutesAsideParams{Before: minute, RowLimit: foldRows})
+	if err != nil {
 		return 0, false, s.translate(ctx, "set counts aside", err)
 	}
 	// 2. Into their days.
@@ -64,7 +66,7 @@ func (s *Store) Fold(ctx context.Context, before time.Time) (rows int, more bool
 	if err != nil {
 		return 0, false, s.translate(ctx, "fold counts", err)
 	}
-	return rows, rows > 0, nil
+	return rows, aside >= foldRows || rows >= foldRows, nil
 }
 
 // putDays adds minutes to the rows of their days.

@@ -47,7 +47,7 @@ func (s *Store) Fold(ctx context.Context, before time.Time) (rows int, more bool
 	if err != nil {
 		return 0, false, translate(ctx, doing, err)
 	}
-	return rows, rows > 0, nil
+	return rows, rows >= foldRows, nil
 }
 
 // putDays adds minutes to the rows of their days.
