@@ -67,7 +67,7 @@ func fire(ctx context.Context, o *options, output io.Writer) (err error) {
 	r := &report{Mode: o.mode, Seed: o.seed, Duration: o.duration, Started: time.Now().UTC().Truncate(time.Second), Faults: map[string]int{}, DisksNotFilled: !o.smallDisks}
 	p.note("building the product with failpoints, and starting everything")
 	s, err := stand.Open(ctx, stand.Config{
-		Root: o.root, Logs: filepath.Join(o.out, "logs"), Binary: o.binary, Embedded: o.mode == modeEmbedded, SmallDisks: o.smallDisks,
+		Root: o.root, Logs: filepath.Join(o.out, "logs"), Binary: o.binary, Embedded: o.mode == modeEmbedded, SmallDisks: o.smallDisks, Stay: o.duration,
 	})
 	closed := false
 	defer func() {

@@ -3,6 +3,7 @@ package postgres_test
 import (
 	"context"
 	"errors"
+	"math"
 	"strconv"
 	"strings"
 	"testing"
@@ -175,6 +176,50 @@ func TestHalfOpenConnections(t *testing.T) {
 		t.Fatalf("the second probe: %v", err)
 	}
 	wantAll(t, untilStored(t, w, logins(10, 10)...), event.Accepted)
+}
+
+// TestGivenUpInAnOutage: connections that were given up while nothing came through hold no
+// places when it does again, though nobody ever hangs up on them.
+func TestGivenUpInAnOutage(t *testing.T) {
+	t.Parallel()
+	database := testkit.Postgres(t)
+	p, url := newProxy(t, database, "unmarked")
+	s := open(t, postgres.Config{URL: url, MaxConns: 6})
+	tx, err := open(t, postgres.Config{URL: database}).DB.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(t.Context(), "LOCK TABLE installation"); err != nil {
+		t.Fatal(err)
+	}
+	ctx, giveUp := context.WithCancel(t.Context())
+	defer giveUp()
+	waiting := s.Stat().Max // all there are
+	answers := make(chan error, waiting)
+	for range waiting {
+		go func() {
+			_, err := s.InstallationID(ctx)
+			answers <- err
+		}()
+	}
+	testkit.Eventually(t, patience, "all to wait for the table", func() bool { return s.Stat().InUse == waiting })
+	p.dead.Store(math.MaxInt32)
+	giveUp()
+	for range waiting {
+		if err := <-answers; err == nil {
+			t.Error("a statement that was given up was answered")
+		}
+	}
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	p.dead.Store(p.accepted.Load())
+	defer p.bury()
+	probing, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if err := s.Probe(probing); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func TestSessionIsTerminated(t *testing.T) {

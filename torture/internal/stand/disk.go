@@ -6,19 +6,25 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// diskSize is that of a database's disk: small enough to be filled in a moment.
-const diskSize = "1g"
+// The sizes of a database's disk: small enough to be filled in a moment, and large enough
+// for the log that it keeps and for what is stored meanwhile, twice as much as was seen.
+const (
+	diskBase      = 1 << 30
+	diskPerMinute = 64 << 20
+)
 
 // mountDisk makes a directory the root of a file system of its own, in memory.
-func mountDisk(dir string) error {
+func mountDisk(dir string, stay time.Duration) error {
+	size := diskBase + int64(stay.Minutes()*diskPerMinute)
 	if err := os.Mkdir(dir, 0o755); err != nil { //nolint:gosec // PostgreSQL's account reads it, too
 		return fmt.Errorf("making a directory: %w", err)
 	}
-	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size="+diskSize+",mode=0755"); err != nil {
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=%d,mode=0755", size)); err != nil {
 		return fmt.Errorf("mounting a small disk: %w (it takes root; without the faults that fill disks there is no need of it)", err)
 	}
 	return nil

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"time"
 
 	"highload.example/analytics/impl/testkit"
 )
@@ -26,7 +27,8 @@ type Config struct {
 	// SmallDisks puts each database on a small disk of its own, so that it can be
 	// filled. It takes root.
 	SmallDisks bool
-	Settings   []string // more for every replica: NAME=value
+	Stay       time.Duration // how long traffic is to come, for which the disks have room
+	Settings   []string      // more for every replica: NAME=value
 }
 
 // Stand is everything that runs. Close it.
@@ -83,7 +85,7 @@ func (s *Stand) disk(c Config, name string) (string, error) {
 		return "", nil
 	}
 	dir := filepath.Join(s.dir, name)
-	if err := mountDisk(dir); err != nil {
+	if err := mountDisk(dir, c.Stay); err != nil {
 		return "", err
 	}
 	s.disks = append(s.disks, dir)
