@@ -16,7 +16,8 @@ type Store interface {
 	// EnsurePartitions makes room for the events of all instants from one to another.
 	EnsurePartitions(ctx context.Context, from, to time.Time) error
 	// Fold puts some of the minutes before an instant into the rows of their days, and
-	// returns how many it took and whether there may be more.
+	// returns how many it took and whether there may be more: late events that came
+	// meanwhile don't count, or a round would go on for as long as they come.
 	Fold(ctx context.Context, before time.Time) (rows int, more bool, err error)
 }
 

@@ -130,6 +130,33 @@ func TestConnectionIsCut(t *testing.T) {
 	}
 }
 
+// occupy has so many of a store's connections wait, until ctx ends, for a table that another
+// store has locked, or the same one. Each sends its answer.
+func occupy(ctx context.Context, t *testing.T, locker, s testStore, connections int32) (answers <-chan error, unlock func()) {
+	t.Helper()
+	tx, err := locker.DB.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(t.Context(), "LOCK TABLE installation"); err != nil {
+		t.Fatal(err)
+	}
+	all := make(chan error, connections)
+	for range connections {
+		go func() {
+			_, err := s.InstallationID(ctx)
+			all <- err
+		}()
+	}
+	testkit.Eventually(t, 10*time.Second, "all to wait for the table", func() bool { return s.Stat().InUse >= connections })
+	return all, func() {
+		t.Helper()
+		if err := tx.Rollback(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // TestHalfOpenConnections: when all connections are dead without a sign of it, one probe is
 // lost, and not one for each of them.
 func TestHalfOpenConnections(t *testing.T) {
@@ -138,25 +165,9 @@ func TestHalfOpenConnections(t *testing.T) {
 	s := open(t, postgres.Config{URL: url, MaxConns: 6})
 	w := openWriter(t, s)
 	mustWrite(t, w, logins(0, 10)...)
-	tx, err := s.DB.Begin(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := tx.Exec(t.Context(), "LOCK TABLE installation"); err != nil {
-		t.Fatal(err)
-	}
-	answers := make(chan error)
 	const waiting = 4 // each on a connection of its own
-	for range waiting {
-		go func() {
-			_, err := s.InstallationID(t.Context())
-			answers <- err
-		}()
-	}
-	testkit.Eventually(t, 10*time.Second, "all to wait for the table", func() bool { return s.Stat().InUse >= waiting })
-	if err := tx.Rollback(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	answers, unlock := occupy(t.Context(), t, s, s, waiting)
+	unlock()
 	for range waiting {
 		if err := <-answers; err != nil {
 			t.Fatal(err)
@@ -185,24 +196,10 @@ func TestGivenUpInAnOutage(t *testing.T) {
 	database := testkit.Postgres(t)
 	p, url := newProxy(t, database, "unmarked")
 	s := open(t, postgres.Config{URL: url, MaxConns: 6})
-	tx, err := open(t, postgres.Config{URL: database}).DB.Begin(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := tx.Exec(t.Context(), "LOCK TABLE installation"); err != nil {
-		t.Fatal(err)
-	}
 	ctx, giveUp := context.WithCancel(t.Context())
 	defer giveUp()
 	waiting := s.Stat().Max // all there are
-	answers := make(chan error, waiting)
-	for range waiting {
-		go func() {
-			_, err := s.InstallationID(ctx)
-			answers <- err
-		}()
-	}
-	testkit.Eventually(t, patience, "all to wait for the table", func() bool { return s.Stat().InUse == waiting })
+	answers, unlock := occupy(ctx, t, open(t, postgres.Config{URL: database}), s, waiting)
 	p.dead.Store(math.MaxInt32)
 	giveUp()
 	for range waiting {
@@ -210,9 +207,7 @@ func TestGivenUpInAnOutage(t *testing.T) {
 			t.Error("a statement that was given up was answered")
 		}
 	}
-	if err := tx.Rollback(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	unlock()
 	p.dead.Store(p.accepted.Load())
 	defer p.bury()
 	probing, cancel := context.WithTimeout(t.Context(), 10*time.Second)
@@ -286,10 +281,7 @@ func TestStatementTakesTooLong(t *testing.T) {
 	if err := tx.Rollback(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	testkit.Eventually(t, patience, "a write by the same writer", func() bool {
-		_, _, err := write(t.Context(), w, login(1))
-		return err == nil
-	})
+	wantAll(t, untilStored(t, w, login(1)), event.Accepted)
 	wantRows(t, s, 2)
 }
 

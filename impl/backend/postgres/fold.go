@@ -27,9 +27,8 @@ type typeDay struct {
 
 // Fold puts minutes before the given instant, which is rounded down to a minute, into the
 // rows of their days: some of them in one transaction. It returns how many rows
-// it took, and whether there may be more; the minutes of late events that came meanwhile
-// are for the next round, or it would never end. Another process that folds at the same
-// moment is left to it. Errors match event.ErrUnavailable when the database doesn't answer.
+// it took, and whether there may be more. Another process that folds at the same moment
+// is left to it. Errors match event.ErrUnavailable when the database doesn't answer.
 func (s *Store) Fold(ctx context.Context, before time.Time) (rows int, more bool, err error) {
 	minute := timestamptz(before.Truncate(time.Minute).Unix())
 	// 1. Out of the way of those who write.
