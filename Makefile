@@ -10,7 +10,7 @@ LINT  := CGO_ENABLED=0 go tool -modfile=tools/lint/go.mod golangci-lint
 OASDIFF := CGO_ENABLED=0 go tool -modfile=tools/oasdiff/go.mod oasdiff
 
 # Every test run gets its own PostgreSQL and Redis, and may not skip for want of them.
-WITH_SERVERS := TESTKIT_REQUIRED=1 go run ./impl/testkit/cmd/with-servers --
+WITH_SERVERS := TESTKIT_REQUIRED=1 go run ./internal/harness/cmd/with-servers --
 
 .PHONY: help
 help: ## List the targets

@@ -73,6 +73,7 @@ var rules = []rule{
 	{of: "gen/...", never: []string{module + "/impl/..."}},
 	{of: "api/...", never: []string{module + "/impl/...", module + "/gen/..."}},
 	{of: "impl/testkit", never: []string{module + "/impl/..."}, but: []string{module + "/impl/testkit/..."}},
+	{of: "internal/harness", never: []string{module + "/impl/...", module + "/gen/...", module + "/api/...", "testing"}},
 	// What only tests need stays out of the product.
 	{of: "cmd/analytics", never: []string{module + "/gen/...", module + "/impl/backend/...", module + "/impl/httpapi"}},
 }
@@ -96,7 +97,7 @@ func TestPackagesImportOnlyDownwards(t *testing.T) {
 		product := strings.HasPrefix(p.ImportPath, module+"/impl/") || strings.HasPrefix(p.ImportPath, module+"/cmd/")
 		kit := strings.HasPrefix(p.ImportPath, module+"/impl/testkit") || strings.HasSuffix(p.ImportPath, "/backendtest")
 		for _, imported := range p.Imports {
-			if product && !kit && (imported == "testing" || strings.HasPrefix(imported, module+"/impl/testkit")) {
+			if product && !kit && (imported == "testing" || strings.HasPrefix(imported, module+"/impl/testkit") || strings.HasPrefix(imported, module+"/internal/harness")) {
 				t.Errorf("%s imports %s: the product doesn't depend on what tests need", p.ImportPath, imported)
 			}
 		}

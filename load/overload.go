@@ -46,7 +46,7 @@ func (x *experiment) overload(ctx context.Context, in *instance, _ int) error {
 		Address: in.address, Source: in.source, Ledger: in.ledger, Connections: x.options.overloadConnections,
 		WarmUp: overloadWarmUp, Duration: x.options.overloadDuration, Tail: recoveryTimeout,
 		OnMeasure: func() error {
-			if err := x.stand.postgres.Freeze(); err != nil {
+			if err := x.stand.postgres.Pause(); err != nil {
 				return fmt.Errorf("stopping PostgreSQL: %w", err)
 			}
 			return m.begin()
@@ -67,7 +67,7 @@ func (x *experiment) overload(ctx context.Context, in *instance, _ int) error {
 			recovery, recoveryErr = l.AwaitAccepted(ctx)
 			l.Stop()
 		})
-		if err := x.stand.postgres.Unfreeze(); err != nil {
+		if err := x.stand.postgres.Resume(); err != nil {
 			return fmt.Errorf("having PostgreSQL go on: %w", err)
 		}
 		return nil
@@ -78,7 +78,7 @@ func (x *experiment) overload(ctx context.Context, in *instance, _ int) error {
 	result, err := l.Do(ctx)
 	waiting.Wait()
 	stopSampling()
-	err = errors.Join(err, x.stand.postgres.Unfreeze()) // also when the load ended before its time
+	err = errors.Join(err, x.stand.postgres.Resume()) // also when the load ended before its time
 	if ended := in.process.HasEnded(); ended != nil {
 		return ended
 	}

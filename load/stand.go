@@ -13,7 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	goredis "github.com/redis/go-redis/v9"
 
-	"highload.example/analytics/impl/testkit"
+	"highload.example/analytics/internal/harness"
 	"highload.example/analytics/load/generator"
 	"highload.example/analytics/load/internal/checkout"
 )
@@ -27,8 +27,8 @@ type stand struct {
 	dir      string
 	self     string // this program
 	binary   string
-	postgres *testkit.Server
-	redis    *testkit.Server
+	postgres *harness.Server
+	redis    *harness.Server
 	runs     uint16 // databases made so far
 }
 
@@ -66,10 +66,10 @@ func openStand(ctx context.Context, o *options, root string) (*stand, error) {
 			return s, fmt.Errorf("-compare %s: %w", b.label, err)
 		}
 	}
-	if s.postgres, err = testkit.LaunchPostgres(durable...); err != nil {
+	if s.postgres, err = harness.StartPostgres(harness.PostgresConfig{Settings: durable}); err != nil {
 		return s, err
 	}
-	if s.redis, err = testkit.LaunchRedis(); err != nil {
+	if s.redis, err = harness.StartRedis(); err != nil {
 		return s, err
 	}
 	return s, s.restDatabases()
@@ -96,7 +96,7 @@ func (s *stand) program(ctx context.Context) (string, error) {
 
 // close ends the servers and deletes the directory.
 func (s *stand) close() error {
-	for _, server := range []*testkit.Server{s.redis, s.postgres} {
+	for _, server := range []*harness.Server{s.redis, s.postgres} {
 		if server != nil {
 			server.Remove()
 		}
@@ -111,11 +111,11 @@ func (s *stand) close() error {
 }
 
 func (s *stand) restDatabases() error {
-	return errors.Join(s.postgres.Freeze(), s.redis.Freeze())
+	return errors.Join(s.postgres.Pause(), s.redis.Pause())
 }
 
 func (s *stand) wakeDatabases() error {
-	return errors.Join(s.postgres.Unfreeze(), s.redis.Unfreeze())
+	return errors.Join(s.postgres.Resume(), s.redis.Resume())
 }
 
 // adminTimeout bounds a statement that keeps house; a checkpoint after a long turn

@@ -4,7 +4,7 @@
 # packages that are missing if it may, and else says what to install.
 set -euo pipefail
 
-# The places where the test kit looks too: see impl/testkit/find.go.
+# The places where the harness looks too: see internal/harness/find.go.
 
 has_postgres() {
   local bin version

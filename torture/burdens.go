@@ -131,10 +131,10 @@ func (w weather) Slow(delay time.Duration) error {
 }
 
 // Stop implements overload.Database.
-func (w weather) Stop() error { return w.stand.Postgres.Primary().Freeze() }
+func (w weather) Stop() error { return w.stand.Postgres.Primary().Pause() }
 
 // Resume implements overload.Database.
-func (w weather) Resume() error { return w.stand.Postgres.Primary().Unfreeze() }
+func (w weather) Resume() error { return w.stand.Postgres.Primary().Resume() }
 
 // audit holds what was accepted against the rows, and the counts too.
 func audit(ctx context.Context, s *stand.Stand, source *generator.Source, ledger *generator.Ledger) (generator.Findings, error) {

@@ -140,7 +140,7 @@ func TestMigrateAndHealthcheck(t *testing.T) {
 		}
 	}
 	s := start(t, "PG_URL="+url)
-	addr := strings.TrimPrefix(s.url, "http://")
+	addr := strings.TrimPrefix(s.URL, "http://")
 	if code, out, errs := run(t, []string{"healthcheck"}, "ADDR="+addr); code != 0 || out != "ready\n" {
 		t.Errorf("healthcheck: %d %q %q", code, out, errs)
 	}

@@ -23,7 +23,7 @@ func TestEmbeddedQuickstart(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	s := start(t, "DATA_DIR="+dir)
-	for _, line := range []string{"deployment  embedded", dir, s.url + "/docs", s.url + "/metrics"} {
+	for _, line := range []string{"deployment  embedded", dir, s.URL + "/docs", s.URL + "/metrics"} {
 		if !strings.Contains(s.out(), line) {
 			t.Errorf("the banner lacks %q:\n%s", line, s.out())
 		}
@@ -265,14 +265,8 @@ func TestTerminationUnderLoadLosesNothing(t *testing.T) {
 			s := start(t, append(env, "SHUTDOWN_DELAY=1s")...)
 			tr := startTraffic(t, "load", func(int) *server { return s })
 			testkit.Eventually(t, 30*time.Second, "some traffic", func() bool { return tr.answered() > 300 })
-			if err := s.command.Process.Signal(syscall.SIGTERM); err != nil {
-				t.Fatal(err)
-			}
-			s.awaitEnd()
+			s.stop()
 			tr.end()
-			if code := s.command.ProcessState.ExitCode(); code != 0 {
-				t.Errorf("exit code %d", code)
-			}
 			if len(tr.broken) > 0 {
 				t.Errorf("%d connections broke: %v", len(tr.broken), errors.Join(tr.broken...))
 			}
@@ -316,7 +310,8 @@ func TestKillUnderLoadLosesNothing(t *testing.T) {
 func TestSecondSignalEndsAtOnce(t *testing.T) {
 	t.Parallel()
 	s := start(t, "DATA_DIR="+t.TempDir(), "SHUTDOWN_DELAY=10m")
-	if err := s.command.Process.Signal(syscall.SIGTERM); err != nil {
+	s.Process().ExpectEnd()
+	if err := s.Process().Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
 	testkit.Eventually(t, 10*time.Second, "readiness to be 503", func() bool {
@@ -329,15 +324,10 @@ func TestSecondSignalEndsAtOnce(t *testing.T) {
 	}
 	// A repeat that follows at once would be taken for the same signal.
 	testkit.Eventually(t, 10*time.Second, "the second signal to end it", func() bool {
-		_ = s.command.Process.Signal(syscall.SIGTERM) // fails when it has ended
-		select {
-		case <-s.ended:
-			return true
-		default:
-			return false
-		}
+		_ = s.Process().Signal(syscall.SIGTERM) // fails when it has ended
+		return !s.Running()
 	})
-	if code := s.command.ProcessState.ExitCode(); code != 1 {
+	if code := s.Process().ExitCode(); code != 1 {
 		t.Errorf("exit code %d, want 1", code)
 	}
 }

@@ -264,7 +264,7 @@ func members(n int) string {
 // dial opens a bare connection to the server, for what no HTTP client would send.
 func (s *server) dial(t *testing.T) net.Conn {
 	t.Helper()
-	conn, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
+	conn, err := net.Dial("tcp", strings.TrimPrefix(s.URL, "http://"))
 	if err != nil {
 		t.Fatal(err)
 	}

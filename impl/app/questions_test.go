@@ -58,7 +58,7 @@ func TestExport(t *testing.T) {
 
 		t.Run("goes on after a cut, compressed", func(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
-			request, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url+"/events/export", http.NoBody)
+			request, err := http.NewRequestWithContext(ctx, http.MethodGet, s.URL+"/events/export", http.NoBody)
 			if err != nil {
 				t.Fatal(err)
 			}

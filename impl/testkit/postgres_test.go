@@ -5,19 +5,20 @@ import (
 	"fmt"
 	"net/url"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+
+	"highload.example/analytics/internal/harness"
 )
 
 // open connects to a database until the end of the test.
 func open(t *testing.T, url string) *pgx.Conn {
 	t.Helper()
-	conn, err := connect(t.Context(), url)
+	conn, err := harness.Connect(t.Context(), url)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,6 +67,19 @@ func TestADatabaseHasTheTablesAndNoRows(t *testing.T) {
 	}
 }
 
+func TestStartedPostgresHasTheTables(t *testing.T) {
+	t.Parallel()
+	server := StartPostgres(t)
+	if tables := ask[string](t, open(t, server.URL()), listTables); !slices.Contains(tables, "events") {
+		t.Errorf("it has only %v", tables)
+	}
+	server.Kill()
+	server.Start()
+	if tables := ask[string](t, open(t, server.URL()), listTables); !slices.Contains(tables, "events") {
+		t.Errorf("after a crash it has only %v", tables)
+	}
+}
+
 func TestAnEmptyDatabaseHasNoTables(t *testing.T) {
 	t.Parallel()
 	if tables := ask[string](t, open(t, EmptyPostgres(t)), listTables); len(tables) > 0 {
@@ -92,7 +106,7 @@ func TestADatabaseGoesWithItsTestEvenWhenInUse(t *testing.T) {
 			inner.Fatal(err)
 		}
 		database = strings.TrimPrefix(u.Path, "/")
-		leaked, err := connect(t.Context(), u.String())
+		leaked, err := harness.Connect(t.Context(), u.String())
 		if err != nil {
 			inner.Fatal(err)
 		}
@@ -119,7 +133,7 @@ func TestServerSettings(t *testing.T) {
 		}
 	}
 	data := ask[string](t, conn, "SHOW data_directory")[0]
-	if info, err := os.Stat(data); err != nil || !info.IsDir() || !strings.Contains(data, "testkit-postgres-") {
+	if info, err := os.Stat(data); err != nil || !info.IsDir() || !strings.Contains(data, "analytics-postgres-") {
 		t.Errorf("the data is in %s: %v", data, err)
 	}
 }
@@ -128,19 +142,19 @@ func TestServerSettings(t *testing.T) {
 // and never be seen unfinished.
 func TestManyMayWantTheTemplateAtOnce(t *testing.T) {
 	t.Parallel()
-	server, err := newPostgres()
+	server, err := harness.StartPostgres(harness.PostgresConfig{})
 	if err != nil {
 		cannotStart(t, err)
 	}
-	server.own(t)
+	t.Cleanup(server.Remove)
 	const many = 8
 	errs := make(chan error, many)
 	var wg sync.WaitGroup
 	for i := range many {
 		wg.Go(func() {
-			template, err := makeTemplate(server.url)
+			template, err := makeTemplate(server.URL())
 			if err == nil {
-				err = execute(server.url, fmt.Sprintf("CREATE DATABASE copy_%d TEMPLATE %s", i, template))
+				err = harness.Execute(t.Context(), server.URL(), fmt.Sprintf("CREATE DATABASE copy_%d TEMPLATE %s", i, template))
 			}
 			errs <- err
 		})
@@ -151,53 +165,14 @@ func TestManyMayWantTheTemplateAtOnce(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	templates := ask[string](t, open(t, server.url), "SELECT datname::text FROM pg_database WHERE datname LIKE 'template\\_%'")
+	templates := ask[string](t, open(t, server.URL()), "SELECT datname::text FROM pg_database WHERE datname LIKE 'template\\_%'")
 	if name, err := templateName(); err != nil || !slices.Equal(templates, []string{name}) {
 		t.Errorf("%v, not [%s]: %v", templates, name, err)
 	}
 	for i := range many {
-		conn := open(t, withDatabase(server.url, fmt.Sprintf("copy_%d", i)))
+		conn := open(t, harness.WithDatabase(server.URL(), fmt.Sprintf("copy_%d", i)))
 		if tables := ask[string](t, conn, listTables); !slices.Contains(tables, "events") {
 			t.Errorf("copy %d has only %v", i, tables)
-		}
-	}
-}
-
-// A program that loads much wants it again, and must not lose it by being killed: then
-// nobody says to the supervisor that the files stay.
-func TestWhatIsKeptOutlivesItsServer(t *testing.T) {
-	t.Parallel()
-	dir := filepath.Join(t.TempDir(), "kept")
-	openToPostgres(t, filepath.Dir(dir))
-	first, err := LaunchPostgresIn(dir, "fsync=on")
-	if err != nil {
-		cannotStart(t, err)
-	}
-	if err := execute(first.URL(), "CREATE TABLE kept (answer integer)"); err != nil {
-		t.Fatal(err)
-	}
-	first.end(false)
-	second, err := LaunchPostgresIn(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(second.Remove)
-	if err := execute(second.URL(), "DROP TABLE kept"); err != nil {
-		t.Errorf("what was made before: %v", err)
-	}
-	second.Remove()
-	if _, err := os.Stat(filepath.Join(dir, "data", "PG_VERSION")); err != nil {
-		t.Errorf("the files are gone: %v", err)
-	}
-}
-
-// openToPostgres lets other accounts through the directories above a test's own, as
-// root's server isn't root's.
-func openToPostgres(t *testing.T, dir string) {
-	t.Helper()
-	for ; strings.HasPrefix(dir, os.TempDir()+string(filepath.Separator)); dir = filepath.Dir(dir) {
-		if err := os.Chmod(dir, 0o755); err != nil {
-			t.Fatal(err)
 		}
 	}
 }

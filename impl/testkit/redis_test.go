@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	goredis "github.com/redis/go-redis/v9"
+
+	"highload.example/analytics/internal/harness"
 )
 
 func TestRedisDatabasesAreEmptyAndSeparate(t *testing.T) {
@@ -39,7 +41,7 @@ func TestARedisDatabaseIsEmptiedAfterItsTest(t *testing.T) {
 // the last number comes 1 again.
 func TestRedisNumbersGoRound(t *testing.T) {
 	t.Parallel()
-	for handedOut, want := range map[int64]int64{1: 2, 2: 3, redisDatabases - 2: redisDatabases - 1, redisDatabases - 1: 1, redisDatabases: 2} {
+	for handedOut, want := range map[int64]int64{1: 2, 2: 3, harness.RedisDatabases - 2: harness.RedisDatabases - 1, harness.RedisDatabases - 1: 1, harness.RedisDatabases: 2} {
 		if got := redisNumber(handedOut); got != want {
 			t.Errorf("the %dth is number %d, not %d", handedOut, got, want)
 		}

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"highload.example/analytics/internal/harness"
 )
 
 func TestMain(m *testing.M) { Main(m) }
@@ -43,7 +45,7 @@ func observe(t *testing.T, f func(testing.TB)) *outcome {
 }
 
 func TestOnlyAMissingProgramSkipsAndNotWhenTestsAreRequired(t *testing.T) {
-	absent := fmt.Errorf("Redis is %w; %s", errNotInstalled, howToInstall)
+	absent := fmt.Errorf("Redis is %w; %s", harness.ErrNotInstalled, harness.HowToInstall)
 	broken := errors.New("it printed an error and ended")
 	for _, c := range []struct {
 		name, required string
@@ -81,9 +83,9 @@ func TestEventually(t *testing.T) {
 		t.Errorf("asked %d times", asked)
 	}
 	o := observe(t, func(tb testing.TB) {
-		Eventually(tb, time.Nanosecond, "Godot", func() bool { return false })
+		Eventually(tb, time.Nanosecond, "a thing that never comes", func() bool { return false })
 	})
-	if !strings.Contains(o.failed, "Godot") {
+	if !strings.Contains(o.failed, "a thing that never comes") {
 		t.Errorf("the failure %q doesn't name what was waited for", o.failed)
 	}
 }

@@ -17,7 +17,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"highload.example/analytics/impl/testkit"
+	"highload.example/analytics/internal/harness"
 	"highload.example/analytics/load/internal/checkout"
 	"highload.example/analytics/load/internal/process"
 )
@@ -147,8 +147,8 @@ func (s *stand) close() error {
 type open struct {
 	store    string
 	stand    *stand
-	postgres *testkit.Server // nil for SQLite
-	redis    *testkit.Server
+	postgres *harness.Server // nil for SQLite
+	redis    *harness.Server
 	large    *deployment
 	small    *deployment
 }
@@ -179,10 +179,10 @@ func (s *stand) openStore(ctx context.Context, store string) (*open, error) {
 		return in, nil
 	}
 	var err error
-	if in.postgres, err = testkit.LaunchPostgresIn(dir, postgresSettings...); err != nil {
+	if in.postgres, err = harness.StartPostgres(harness.PostgresConfig{KeptDir: dir, Settings: postgresSettings}); err != nil {
 		return in, err
 	}
-	if in.redis, err = testkit.LaunchRedis(); err != nil {
+	if in.redis, err = harness.StartRedis(); err != nil {
 		return in, err
 	}
 	for number, d := range in.deployments() {
@@ -205,7 +205,7 @@ func (in *open) close() error {
 			errs = append(errs, d.stop())
 		}
 	}
-	for _, server := range []*testkit.Server{in.redis, in.postgres} {
+	for _, server := range []*harness.Server{in.redis, in.postgres} {
 		if server != nil {
 			server.Remove()
 		}

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"highload.example/analytics/impl/testkit"
+	"highload.example/analytics/internal/harness"
 	"highload.example/analytics/torture/internal/stand"
 )
 
@@ -25,11 +26,11 @@ func startPair(t *testing.T) *pair {
 	t.Helper()
 	p := &pair{}
 	var err error
-	if p.primary, err = testkit.LaunchPostgres(); err != nil {
+	if p.primary, err = harness.StartPostgres(harness.PostgresConfig{}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(p.primary.Remove)
-	if p.standby, err = testkit.LaunchStandby(p.primary, "standby"); err != nil {
+	if p.standby, err = harness.StartStandby(p.primary, "standby", harness.PostgresConfig{}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(p.standby.Remove)
@@ -52,7 +53,7 @@ func startPair(t *testing.T) *pair {
 // must make sure.
 func (p *pair) failOver(t *testing.T) {
 	t.Helper()
-	if err := p.primary.Crash(); err != nil {
+	if err := p.primary.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	if err := p.standby.Promote(); err != nil {

@@ -213,15 +213,15 @@ func postgresFaults() []*Fault {
 			Name: "postgres-stop", least: brief, most: long, mixes: true,
 			inject: func(_ context.Context, v victim) (mend, error) {
 				c := v.stand.Postgres
-				c.Primary().Halt()
-				return healed(func(ctx context.Context) error { return errors.Join(c.Primary().Restart(), back(c)(ctx)) }), nil
+				c.Primary().Stop()
+				return healed(func(ctx context.Context) error { return errors.Join(c.Primary().Start(), back(c)(ctx)) }), nil
 			},
 		},
 		{
 			Name: "postgres-kill", least: brief, most: long, mixes: true,
 			inject: func(_ context.Context, v victim) (mend, error) {
 				c := v.stand.Postgres
-				return healed(func(ctx context.Context) error { return errors.Join(c.Primary().Restart(), back(c)(ctx)) }), c.Primary().Crash()
+				return healed(func(ctx context.Context) error { return errors.Join(c.Primary().Start(), back(c)(ctx)) }), c.Primary().Kill()
 			},
 		},
 		{
@@ -239,7 +239,7 @@ func postgresFaults() []*Fault {
 			Name: "postgres-freeze", least: brief, most: long, mixes: true,
 			inject: func(_ context.Context, v victim) (mend, error) {
 				c := v.stand.Postgres
-				return healed(func(context.Context) error { return c.Primary().Unfreeze() }), c.Primary().Freeze()
+				return healed(func(context.Context) error { return c.Primary().Resume() }), c.Primary().Pause()
 			},
 		},
 		{
@@ -261,7 +261,7 @@ func postgresFaults() []*Fault {
 			Name: "postgres-failover", least: 0, most: some,
 			inject: func(_ context.Context, v victim) (mend, error) {
 				c := v.stand.Postgres
-				return mend{heal: func(context.Context) error { return c.Failover() }, tidy: c.Rebuild}, c.Primary().Crash()
+				return mend{heal: func(context.Context) error { return c.Failover() }, tidy: c.Rebuild}, c.Primary().Kill()
 			},
 		},
 		{
@@ -271,28 +271,28 @@ func postgresFaults() []*Fault {
 			inject: func(_ context.Context, v victim) (mend, error) {
 				c := v.stand.Postgres
 				return mend{heal: func(context.Context) error {
-					if err := c.Primary().Crash(); err != nil {
+					if err := c.Primary().Kill(); err != nil {
 						return err
 					}
-					if err := c.Standby().Restart(); err != nil {
+					if err := c.Standby().Start(); err != nil {
 						return err
 					}
 					return c.Failover()
-				}, tidy: c.Rebuild}, c.Standby().Crash()
+				}, tidy: c.Rebuild}, c.Standby().Kill()
 			},
 		},
 		{
 			Name: "postgres-standby-freeze", least: brief, most: long, mixes: true,
 			inject: func(_ context.Context, v victim) (mend, error) {
 				c := v.stand.Postgres
-				return healed(func(ctx context.Context) error { return errors.Join(c.Standby().Unfreeze(), c.AwaitStandby(ctx)) }), c.Standby().Freeze()
+				return healed(func(ctx context.Context) error { return errors.Join(c.Standby().Resume(), c.AwaitStandby(ctx)) }), c.Standby().Pause()
 			},
 		},
 		{
 			Name: "postgres-standby-kill", least: brief, most: long, mixes: true,
 			inject: func(_ context.Context, v victim) (mend, error) {
 				c := v.stand.Postgres
-				return healed(func(ctx context.Context) error { return errors.Join(c.Standby().Restart(), c.AwaitStandby(ctx)) }), c.Standby().Crash()
+				return healed(func(ctx context.Context) error { return errors.Join(c.Standby().Start(), c.AwaitStandby(ctx)) }), c.Standby().Kill()
 			},
 		},
 	}
@@ -330,13 +330,13 @@ func redisFaults() []*Fault {
 		{
 			Name: "redis-kill", least: brief, most: some, mixes: true,
 			inject: func(_ context.Context, v victim) (mend, error) {
-				return healed(func(context.Context) error { return v.stand.Redis.Restart() }), v.stand.Redis.Crash()
+				return healed(func(context.Context) error { return v.stand.Redis.Start() }), v.stand.Redis.Kill()
 			},
 		},
 		{
 			Name: "redis-freeze", least: brief, most: 2 * some, mixes: true,
 			inject: func(_ context.Context, v victim) (mend, error) {
-				return healed(func(context.Context) error { return v.stand.Redis.Unfreeze() }), v.stand.Redis.Freeze()
+				return healed(func(context.Context) error { return v.stand.Redis.Resume() }), v.stand.Redis.Pause()
 			},
 		},
 		{
@@ -363,10 +363,10 @@ func redisFaults() []*Fault {
 			inject: func(_ context.Context, v victim) (mend, error) {
 				dump := filepath.Join(v.stand.Redis.Dir(), "dump.rdb")
 				return healed(func(context.Context) error {
-					if err := v.stand.Redis.Crash(); err != nil {
+					if err := v.stand.Redis.Kill(); err != nil {
 						return err
 					}
-					if err := v.stand.Redis.Restart(); err != nil {
+					if err := v.stand.Redis.Start(); err != nil {
 						return err
 					}
 					return os.Remove(dump)

@@ -65,8 +65,8 @@ func (r *real) Slow(delay time.Duration) error {
 	return r.network.Set(stand.Delayed, delay)
 }
 
-func (r *real) Stop() error   { r.stopped = true; return r.server.Freeze() }
-func (r *real) Resume() error { r.stopped = false; return r.server.Unfreeze() }
+func (r *real) Stop() error   { r.stopped = true; return r.server.Server.Pause() }
+func (r *real) Resume() error { r.stopped = false; return r.server.Server.Resume() }
 
 func TestTheProductSheds(t *testing.T) {
 	t.Parallel()

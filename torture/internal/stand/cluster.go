@@ -10,7 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"highload.example/analytics/impl/testkit"
+	"highload.example/analytics/internal/harness"
 )
 
 // Cluster is a PostgreSQL primary and a synchronous standby, on two hosts: a commit is
@@ -18,7 +18,7 @@ import (
 // through proxies.
 type Cluster struct {
 	disks   [2]string // where its files are; empty: among all others
-	servers [2]*testkit.Server
+	servers [2]*harness.Server
 	links   [2][]*Proxy
 	primary int
 }
@@ -42,7 +42,9 @@ var postgresSettings = []string{
 func startCluster(ctx context.Context, disks [2]string) (*Cluster, error) {
 	c := &Cluster{disks: disks}
 	var err error
-	if c.servers[0], err = onDisk(disks[0], func() (*testkit.Server, error) { return testkit.LaunchPostgres(postgresSettings...) }); err != nil {
+	if c.servers[0], err = onDisk(disks[0], func() (*harness.Server, error) {
+		return harness.StartPostgres(harness.PostgresConfig{Settings: postgresSettings})
+	}); err != nil {
 		return c, err
 	}
 	if err := c.Exec(ctx, "CREATE ROLE "+role+" LOGIN", "CREATE DATABASE "+database+" OWNER "+role); err != nil {
@@ -57,10 +59,10 @@ func (c *Cluster) address(host int) string {
 }
 
 // Primary is the server that takes writes.
-func (c *Cluster) Primary() *testkit.Server { return c.servers[c.primary] }
+func (c *Cluster) Primary() *harness.Server { return c.servers[c.primary] }
 
 // Standby is the one that follows; nil between Failover and Rebuild.
-func (c *Cluster) Standby() *testkit.Server { return c.servers[1-c.primary] }
+func (c *Cluster) Standby() *harness.Server { return c.servers[1-c.primary] }
 
 // PrimaryDisk is the directory on the disk of the server that takes writes.
 func (c *Cluster) PrimaryDisk() string { return c.disks[c.primary] }
@@ -71,8 +73,8 @@ func (c *Cluster) PrimaryLinks() []*Proxy { return c.links[c.primary] }
 // addStandby makes a new standby on the host that has none, and has commits wait for it.
 func (c *Cluster) addStandby(ctx context.Context) error {
 	host := 1 - c.primary
-	standby, err := onDisk(c.disks[host], func() (*testkit.Server, error) {
-		return testkit.LaunchStandby(c.Primary(), hostNames[host], postgresSettings...)
+	standby, err := onDisk(c.disks[host], func() (*harness.Server, error) {
+		return harness.StartStandby(c.Primary(), hostNames[host], harness.PostgresConfig{Settings: postgresSettings})
 	})
 	if err != nil {
 		return err
@@ -109,8 +111,8 @@ func (c *Cluster) AwaitPrimary(ctx context.Context) error {
 	if poll(ctx, 5*time.Second, answers) == nil {
 		return nil
 	}
-	c.Primary().Halt()
-	if err := c.Primary().Restart(); err != nil {
+	c.Primary().Stop()
+	if err := c.Primary().Start(); err != nil {
 		return err
 	}
 	return poll(ctx, statementTimeout, answers)
@@ -119,7 +121,7 @@ func (c *Cluster) AwaitPrimary(ctx context.Context) error {
 // Failover crashes the primary and makes the standby the primary, with nobody to wait
 // for. Rebuild ends that.
 func (c *Cluster) Failover() error {
-	if err := c.Primary().Crash(); err != nil {
+	if err := c.Primary().Kill(); err != nil {
 		return err
 	}
 	if err := c.Standby().Promote(); err != nil {

@@ -14,7 +14,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"highload.example/analytics/impl/testkit"
+	"highload.example/analytics/internal/harness"
 )
 
 // Config says what to stand up.
@@ -35,7 +35,7 @@ type Config struct {
 type Stand struct {
 	Replicas []*Replica
 	Postgres *Cluster        // nil: embedded
-	Redis    *testkit.Server // nil: embedded
+	Redis    *harness.Server // nil: embedded
 	Targets  []string        // base URLs: the balancer, if there is one, and every replica
 	// DataDisk is the embedded database's disk, DataDir where it keeps its files.
 	DataDisk, DataDir string
@@ -157,7 +157,7 @@ func (s *Stand) openFleet(ctx context.Context, c Config) error {
 	if s.Postgres, err = startCluster(ctx, disks); err != nil {
 		return err
 	}
-	if s.Redis, err = testkit.LaunchRedis(); err != nil {
+	if s.Redis, err = harness.StartRedis(); err != nil {
 		return err
 	}
 	redis, err := url.Parse(s.Redis.URL())

@@ -1,4 +1,4 @@
-package testkit
+package harness
 
 import (
 	"context"
@@ -24,7 +24,7 @@ var both = []struct {
 }{
 	{
 		name:  "PostgreSQL",
-		start: StartPostgres,
+		start: startPostgresFor,
 		write: func(ctx context.Context, url string) error {
 			return withConn(ctx, url, func(conn *pgx.Conn) error {
 				_, err := conn.Exec(ctx, "CREATE TABLE kept ()")
@@ -33,7 +33,7 @@ var both = []struct {
 		},
 		read: func(ctx context.Context, url string) error {
 			return withConn(ctx, url, func(conn *pgx.Conn) error {
-				_, err := conn.Exec(ctx, "SELECT FROM kept, events")
+				_, err := conn.Exec(ctx, "SELECT FROM kept")
 				return err
 			})
 		},
@@ -41,7 +41,7 @@ var both = []struct {
 	{
 		name: "Redis",
 		start: func(t testing.TB) *Server {
-			return StartRedis(t, "--appendonly", "yes", "--appendfsync", "always")
+			return startRedisFor(t, "--appendonly", "yes", "--appendfsync", "always")
 		},
 		write: func(ctx context.Context, url string) error {
 			return withRedis(url, func(client *goredis.Client) error { return client.Set(ctx, "kept", "1", 0).Err() })
@@ -52,8 +52,52 @@ var both = []struct {
 	},
 }
 
+// startPostgresFor starts a server that ends with the test.
+func startPostgresFor(t testing.TB) *Server {
+	t.Helper()
+	return owned(t)(StartPostgres(PostgresConfig{}))
+}
+
+// startRedisFor starts a server that ends with the test.
+func startRedisFor(t testing.TB, args ...string) *Server {
+	t.Helper()
+	return owned(t)(StartRedis(args...))
+}
+
+// owned makes a server that was started the test's. Where the program isn't installed the
+// test is skipped, or fails when tests are required.
+func owned(t testing.TB) func(*Server, error) *Server {
+	return func(s *Server, err error) *Server {
+		t.Helper()
+		if errors.Is(err, ErrNotInstalled) && os.Getenv("TESTKIT_REQUIRED") == "" {
+			t.Skipf("\n*** SKIPPED, this test ran NOTHING: %v", err)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(s.Remove)
+		return s
+	}
+}
+
+// must fails the test at an error.
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// eventually waits for a condition, with a bound that only a hanging test meets.
+func eventually(t testing.TB, what string, condition func() bool) {
+	t.Helper()
+	if !PollUntil(time.Minute, condition) {
+		t.Fatalf("waited a minute for %s", what)
+	}
+}
+
 func withConn(ctx context.Context, url string, use func(*pgx.Conn) error) error {
-	conn, err := connect(ctx, url)
+	conn, err := Connect(ctx, url)
 	if err != nil {
 		return err
 	}
@@ -70,7 +114,7 @@ func withRedis(url string, use func(*goredis.Client) error) error {
 	return errors.Join(use(client), client.Close())
 }
 
-func TestServersStopStartDieAndFreeze(t *testing.T) {
+func TestServerStopStartKillPause(t *testing.T) {
 	t.Parallel()
 	for _, kind := range both {
 		t.Run(kind.name, func(t *testing.T) {
@@ -114,17 +158,17 @@ func TestServersStopStartDieAndFreeze(t *testing.T) {
 			s.Stop()
 			mustBeGone("Stop", pids)
 			s.Stop() // a second time does nothing
-			s.Start()
+			must(t, s.Start())
 			mustWork("Stop and Start")
 
 			pids = pidsNow()
-			s.Kill()
+			must(t, s.Kill())
 			mustBeGone("Kill", pids)
-			s.Kill() // nor this
-			s.Start()
+			must(t, s.Kill()) // nor this
+			must(t, s.Start())
 			mustWork("Kill and Start")
 
-			s.Pause()
+			must(t, s.Pause())
 			if !allIn(pidsNow(), stateStopped) {
 				t.Fatal("after Pause a process goes on")
 			}
@@ -137,17 +181,17 @@ func TestServersStopStartDieAndFreeze(t *testing.T) {
 			if refused := new(net.OpError); errors.As(err, &refused) && refused.Op == "dial" && !refused.Timeout() {
 				t.Fatalf("after Pause it doesn't keep quiet: %v", err)
 			}
-			s.Resume()
+			must(t, s.Resume())
 			mustWork("Pause and Resume")
 
-			s.Pause()
+			must(t, s.Pause())
 			pids = pidsNow()
-			s.Kill()
+			must(t, s.Kill())
 			mustBeGone("Pause and Kill", pids)
-			s.Start()
+			must(t, s.Start())
 			mustWork("Pause, Kill and Start")
 
-			s.Pause()
+			must(t, s.Pause())
 			pids = pidsNow()
 			began := time.Now()
 			s.Stop()
@@ -155,13 +199,13 @@ func TestServersStopStartDieAndFreeze(t *testing.T) {
 			if took := time.Since(began); took > 8*time.Second {
 				t.Errorf("a frozen server's stop took %s: it waited for the watchdog", took)
 			}
-			s.Start()
+			must(t, s.Start())
 			mustWork("Pause, Stop and Start")
 		})
 	}
 }
 
-func TestAServerGoesWithItsTestEvenFrozen(t *testing.T) {
+func TestPausedServerEndsWithItsTest(t *testing.T) {
 	t.Parallel()
 	for _, kind := range both {
 		t.Run(kind.name, func(t *testing.T) {
@@ -170,7 +214,7 @@ func TestAServerGoesWithItsTestEvenFrozen(t *testing.T) {
 			var dir string
 			t.Run("its test", func(t *testing.T) {
 				s := kind.start(t)
-				s.Pause()
+				must(t, s.Pause())
 				var err error
 				if pids, err = family(s.child.pid); err != nil {
 					t.Fatal(err)
@@ -179,7 +223,7 @@ func TestAServerGoesWithItsTestEvenFrozen(t *testing.T) {
 				dir = s.dir
 			})
 			for _, pid := range pids {
-				Eventually(t, time.Minute, "the end of process "+strconv.Itoa(pid), func() bool { return !running(pid) })
+				eventually(t, "the end of process "+strconv.Itoa(pid), func() bool { return !running(pid) })
 			}
 			if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
 				t.Errorf("%s is left: %v", dir, err)
@@ -190,7 +234,7 @@ func TestAServerGoesWithItsTestEvenFrozen(t *testing.T) {
 
 // A port that seemed free can be another's by the time the server binds it. The
 // start must fail, at once, rather than take what answers there for ours.
-func TestAStrangerOnThePortIsNotOurServer(t *testing.T) {
+func TestStartOnTakenPort(t *testing.T) {
 	t.Parallel()
 	for _, kind := range both {
 		t.Run(kind.name, func(t *testing.T) {
@@ -200,7 +244,7 @@ func TestAStrangerOnThePortIsNotOurServer(t *testing.T) {
 			own := ours.port
 			ours.port = stranger.port
 			began := time.Now()
-			err := ours.start()
+			err := ours.Start()
 			if err == nil {
 				t.Fatal("it started on a port that was taken")
 			}
@@ -211,18 +255,18 @@ func TestAStrangerOnThePortIsNotOurServer(t *testing.T) {
 				t.Errorf("the error doesn't show what the server said: %v", err)
 			}
 			ours.port = own
-			ours.Start()
+			must(t, ours.Start())
 		})
 	}
 }
 
 // What a test's end leaves behind would pile up on a developer's machine.
-func TestStoppingLeavesNoHelpers(t *testing.T) {
+func TestStopLeavesNoProcesses(t *testing.T) {
 	t.Parallel()
-	s := StartRedis(t)
+	s := startRedisFor(t)
 	group := s.child.supervisor.Process.Pid // it has a session of its own, so a group too
 	s.Stop()
-	Eventually(t, 5*time.Second, "the supervisor's helpers to end", func() bool {
+	eventually(t, "the supervisor's helpers to end", func() bool {
 		return errors.Is(syscall.Kill(-group, 0), syscall.ESRCH)
 	})
 }

@@ -1,4 +1,4 @@
-package testkit
+package harness
 
 import (
 	"errors"
@@ -63,10 +63,10 @@ func TestTheFirstPostgresThatIsNewEnoughIsChosen(t *testing.T) {
 		t.Errorf("%q, %q, %v", bin, version, err)
 	}
 	_, _, err = choosePostgres([]string{nowhere, old})
-	if !errors.Is(err, errNotInstalled) || !strings.Contains(err.Error(), "14.2 in "+old) {
+	if !errors.Is(err, ErrNotInstalled) || !strings.Contains(err.Error(), "14.2 in "+old) {
 		t.Errorf("with only an old one: %v", err)
 	}
-	if _, _, err = choosePostgres(nil); !errors.Is(err, errNotInstalled) {
+	if _, _, err = choosePostgres(nil); !errors.Is(err, ErrNotInstalled) {
 		t.Errorf("with none: %v", err)
 	}
 }
@@ -80,7 +80,7 @@ func TestTheFirstRedisThatIsNewEnoughIsChosen(t *testing.T) {
 		t.Errorf("%q, %q, %v", program, version, err)
 	}
 	_, _, err = chooseRedis([]string{old})
-	if !errors.Is(err, errNotInstalled) || !strings.Contains(err.Error(), "6.2.7") {
+	if !errors.Is(err, ErrNotInstalled) || !strings.Contains(err.Error(), "6.2.7") {
 		t.Errorf("with only an old one: %v", err)
 	}
 }

@@ -1,17 +1,16 @@
-package testkit
+package harness
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
+
+	"github.com/prometheus/procfs"
 )
 
 // process is an entry of the system's process table.
@@ -31,27 +30,23 @@ const (
 // no ps, and from ps elsewhere.
 func processTable() ([]process, error) {
 	if runtime.GOOS == "linux" {
-		return procTable("[0-9]*")
+		return procTable()
 	}
 	return psTable()
 }
 
-// procTable reads the entries whose pid matches a pattern.
-func procTable(pid string) ([]process, error) {
-	files, err := filepath.Glob("/proc/" + pid + "/stat")
+// procTable reads Linux's /proc.
+func procTable() ([]process, error) {
+	entries, err := procfs.AllProcs()
 	if err != nil {
 		return nil, fmt.Errorf("listing processes: %w", err)
 	}
-	var all []process
-	for _, file := range files {
-		text, err := os.ReadFile(file)
-		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ESRCH) {
+	all := make([]process, 0, len(entries))
+	for _, entry := range entries {
+		p, err := procEntry(entry)
+		if hasEnded(err) {
 			continue // it ended meanwhile
 		}
-		if err != nil {
-			return nil, fmt.Errorf("reading the process table: %w", err)
-		}
-		p, err := parseStat(text)
 		if err != nil {
 			return nil, err
 		}
@@ -60,16 +55,12 @@ func procTable(pid string) ([]process, error) {
 	return all, nil
 }
 
-// parseStat reads "PID (NAME) STATE PARENT ..."; the name may hold anything, also
-// spaces and brackets.
-func parseStat(text []byte) (process, error) {
-	pid, _, _ := bytes.Cut(text, []byte(" "))
-	after := text[bytes.LastIndexByte(text, ')')+1:]
-	fields := strings.Fields(string(after))
-	if len(fields) < 2 {
-		return process{}, fmt.Errorf("not a line of the process table: %q", text)
+func procEntry(entry procfs.Proc) (process, error) {
+	stat, err := entry.Stat()
+	if err != nil {
+		return process{}, fmt.Errorf("reading the process table: %w", err)
 	}
-	return newProcess(string(pid), fields[1], fields[0])
+	return process{pid: stat.PID, parent: stat.PPID, state: stat.State[0]}, nil
 }
 
 func psTable() ([]process, error) {
@@ -125,20 +116,35 @@ func running(pid int) bool {
 	if errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
 		return false
 	}
-	table := psTable
-	if runtime.GOOS == "linux" {
-		table = func() ([]process, error) { return procTable(strconv.Itoa(pid)) }
+	p, err := processEntry(pid)
+	if hasEnded(err) {
+		return false
 	}
-	all, err := table()
 	if err != nil {
 		return true // the signal says so
 	}
+	return p.state != stateZombie && p.state != stateDead
+}
+
+// processEntry reads one entry of the process table.
+func processEntry(pid int) (process, error) {
+	if runtime.GOOS == "linux" {
+		entry, err := procfs.NewProc(pid)
+		if err != nil {
+			return process{}, fmt.Errorf("reading the process table: %w", err)
+		}
+		return procEntry(entry)
+	}
+	all, err := psTable()
+	if err != nil {
+		return process{}, err
+	}
 	for _, p := range all {
 		if p.pid == pid {
-			return p.state != stateZombie && p.state != stateDead
+			return p, nil
 		}
 	}
-	return false
+	return process{}, os.ErrNotExist
 }
 
 // allIn reports whether every process of pids that still exists is in a state.
@@ -170,14 +176,14 @@ func send(signal syscall.Signal, pids ...int) error {
 	return errors.Join(errs...)
 }
 
-// freeze stops a process and its children, and returns them. The parent goes
-// first, and only when it stands are its children counted: it makes no more.
-func freeze(pid int) ([]int, error) {
+// pauseFamily stops a process and its children, and returns them. The parent goes
+// first, and only when it has stopped are its children counted: it makes no more.
+func pauseFamily(pid int) ([]int, error) {
 	stopped := func(pids ...int) error {
 		if err := send(syscall.SIGSTOP, pids...); err != nil {
 			return err
 		}
-		if !poll(readyTimeout, func() bool { return allIn(pids, stateStopped) }) {
+		if !PollUntil(readyTimeout, func() bool { return allIn(pids, stateStopped) }) {
 			return fmt.Errorf("processes %v don't stop", pids)
 		}
 		return nil

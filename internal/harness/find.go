@@ -1,4 +1,4 @@
-package testkit
+package harness
 
 import (
 	"errors"
@@ -17,12 +17,12 @@ const (
 	oldestRedis    = 7
 )
 
-// howToInstall is what people on the usual systems need.
-const howToInstall = "install it: `apt-get install postgresql redis-server` on Debian and Ubuntu, `brew install postgresql@17 redis` on macOS"
+// HowToInstall says what people on the usual systems need.
+const HowToInstall = "install it: `apt-get install postgresql redis-server` on Debian and Ubuntu, `brew install postgresql@17 redis` on macOS"
 
-// errNotInstalled is the one reason for which a test may be skipped: a program
+// ErrNotInstalled is the one reason for which a test may be skipped: a program
 // that is there and doesn't start is a failure.
-var errNotInstalled = errors.New("not installed")
+var ErrNotInstalled = errors.New("not installed")
 
 // findPostgres returns the directory of PostgreSQL's programs and their version:
 // on the PATH, where pg_config says, or where Debian, Red Hat, Homebrew and
@@ -71,7 +71,7 @@ func choosePostgres(dirs []string) (bin, version string, err error) {
 		}
 		return dir, version, nil
 	}
-	return "", "", fmt.Errorf("PostgreSQL %d or newer is %w%s; %s", oldestPostgres, errNotInstalled, seen, howToInstall)
+	return "", "", fmt.Errorf("PostgreSQL %d or newer is %w%s; %s", oldestPostgres, ErrNotInstalled, seen, HowToInstall)
 }
 
 // findRedis returns the Redis server's program and its version.
@@ -96,7 +96,7 @@ func chooseRedis(names []string) (program, version string, err error) {
 		}
 		seen = fmt.Sprintf(" (found only %s: %s)", version, path)
 	}
-	return "", "", fmt.Errorf("Redis %d or newer is %w%s; %s", oldestRedis, errNotInstalled, seen, howToInstall)
+	return "", "", fmt.Errorf("Redis %d or newer is %w%s; %s", oldestRedis, ErrNotInstalled, seen, HowToInstall)
 }
 
 func versionOf(program string) (version string, major int, err error) {

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"os"
 
-	"highload.example/analytics/impl/testkit"
+	"highload.example/analytics/internal/harness"
 )
 
 func main() {
@@ -18,5 +18,5 @@ func main() {
 		fmt.Fprintln(os.Stderr, "usage: with-servers -- command [argument ...]")
 		os.Exit(2)
 	}
-	os.Exit(testkit.RunWithServers(os.Stderr, args))
+	os.Exit(harness.RunWithServers(os.Stderr, args))
 }

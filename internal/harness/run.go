@@ -1,4 +1,4 @@
-package testkit
+package harness
 
 import (
 	"context"
@@ -12,24 +12,31 @@ import (
 	"time"
 )
 
+// The variables that with-servers hands to the tests. They are named so that a
+// developer's own PG_URL is never taken for a test server.
+const (
+	EnvPostgres = "TESTKIT_PG_URL"
+	EnvRedis    = "TESTKIT_REDIS_URL"
+)
+
 // RunWithServers starts one PostgreSQL and one Redis, runs the command with their
 // URLs in its environment, stops them, and returns the command's exit code: 127
 // when it can't be started, 128 + n when signal n ended it.
 // Signals go on to the command; the servers end when it has.
 func RunWithServers(stderr io.Writer, command []string) int {
 	started := time.Now()
-	postgres, err := newPostgres()
+	postgres, err := StartPostgres(PostgresConfig{})
 	if err != nil {
 		fmt.Fprintln(stderr, "with-servers:", err)
 		return 1
 	}
-	defer postgres.remove()
-	redis, err := newRedis()
+	defer postgres.Remove()
+	redis, err := StartRedis()
 	if err != nil {
 		fmt.Fprintln(stderr, "with-servers:", err)
 		return 1
 	}
-	defer redis.remove()
+	defer redis.Remove()
 	fmt.Fprintf(stderr, "with-servers: PostgreSQL %s on port %d and Redis %s on port %d, started in %s\n",
 		postgres.version, postgres.port, redis.version, redis.port, time.Since(started).Round(time.Millisecond))
 

@@ -1,4 +1,4 @@
-package testkit
+package harness
 
 import (
 	"os"
@@ -7,7 +7,6 @@ import (
 	"slices"
 	"syscall"
 	"testing"
-	"time"
 )
 
 func TestProcessTableKnowsUsAndOurChildren(t *testing.T) {
@@ -37,24 +36,6 @@ func TestProcessTableKnowsUsAndOurChildren(t *testing.T) {
 	}
 }
 
-func TestStatWithAnyName(t *testing.T) {
-	t.Parallel()
-	for text, want := range map[string]process{
-		"12 (postgres) S 11 12 12 0":       {pid: 12, parent: 11, state: 'S'},
-		"13 (a) T 9 (b) c) Z 12 0 0":       {pid: 13, parent: 12, state: stateZombie},
-		"14 (postgres: writer ) T 1 14 14": {pid: 14, parent: 1, state: stateStopped},
-	} {
-		if got, err := parseStat([]byte(text)); err != nil || got != want {
-			t.Errorf("%q: %+v, %v", text, got, err)
-		}
-	}
-	for _, text := range []string{"", "12 (postgres)", "x (postgres) S 1", "12 (postgres) S x"} {
-		if got, err := parseStat([]byte(text)); err == nil {
-			t.Errorf("%q: %+v", text, got)
-		}
-	}
-}
-
 // A server that ended at once is a zombie under its supervisor: it must not pass
 // for one that is still starting.
 func TestAZombieIsNotRunning(t *testing.T) {
@@ -64,7 +45,7 @@ func TestAZombieIsNotRunning(t *testing.T) {
 		t.Fatal(err)
 	}
 	pid := child.Process.Pid
-	Eventually(t, time.Minute, "the end of a process", func() bool { return !running(pid) })
+	eventually(t, "the end of a process", func() bool { return !running(pid) })
 	// On Linux it still takes signals: nobody has waited for it.
 	if err := syscall.Kill(pid, 0); runtime.GOOS == "linux" && err != nil {
 		t.Errorf("the process is gone, so the test proves nothing: %v", err)

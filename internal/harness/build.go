@@ -1,0 +1,82 @@
+package harness
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+
+	"github.com/gofrs/flock"
+)
+
+// Variant is a way to build the product.
+type Variant string
+
+// The variants.
+const (
+	Release   Variant = ""          // as it is shipped
+	Failpoint Variant = "failpoint" // with failpoints
+	Race      Variant = "race"      // with the race detector, which ends the process at a race
+)
+
+// Root returns the repository's root: the directory, the working directory or one above it,
+// that holds cmd/analytics.
+func Root() (string, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", fmt.Errorf("finding the repository: %w", err)
+	}
+	for at := dir; ; at = filepath.Dir(at) {
+		if _, err := os.Stat(filepath.Join(at, "cmd", "analytics", "main.go")); err == nil {
+			return at, nil
+		}
+		if at == filepath.Dir(at) {
+			return "", fmt.Errorf("the repository isn't around %s: run this inside it", dir)
+		}
+	}
+}
+
+// BuildProduct builds a variant of the product into the repository's bin/, where every run
+// shares it, and returns it. The go command leaves alone what is up to date.
+func BuildProduct(ctx context.Context, root string, variant Variant) (Program, error) {
+	name, args, env := "analytics", []string(nil), []string{"CGO_ENABLED=0"}
+	var programEnv []string
+	switch variant {
+	case Release:
+	case Failpoint:
+		args = []string{"-tags", "failpoint"}
+	case Race:
+		args, env = []string{"-race"}, []string{"CGO_ENABLED=1"}
+		programEnv = []string{"GORACE=halt_on_error=1"}
+	}
+	if variant != Release {
+		name += "-" + string(variant)
+	}
+	path, err := BuildGo(ctx, root, name, root, "./cmd/analytics", env, args...)
+	return Program{Path: path, Env: programEnv}, err
+}
+
+// BuildGo builds a package, named from a module's directory, into the repository's bin/.
+// Processes that want it at the same time take turns.
+func BuildGo(ctx context.Context, root, name, module, pkg string, env []string, args ...string) (path string, err error) {
+	bin := filepath.Join(root, "bin")
+	if err := os.MkdirAll(bin, 0o755); err != nil { //nolint:gosec // other accounts may run what is in it
+		return "", fmt.Errorf("making %s: %w", bin, err)
+	}
+	path = filepath.Join(bin, name)
+	lock := flock.New(path + ".lock")
+	if err := lock.Lock(); err != nil {
+		return "", fmt.Errorf("locking %s: %w", path, err)
+	}
+	defer func() { err = errors.Join(err, lock.Unlock()) }()
+	args = append(append([]string{"build"}, args...), "-o", path, pkg)
+	build := exec.CommandContext(ctx, "go", args...) //nolint:gosec // our own code, to our own directory
+	build.Dir = module
+	build.Env = append(os.Environ(), env...)
+	if out, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("building %s: %w\n%s", pkg, err, out)
+	}
+	return path, nil
+}
