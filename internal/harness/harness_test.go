@@ -180,6 +180,12 @@ func TestStats(t *testing.T) {
 	if err != nil || metrics.Sum("a") != 4003 || metrics.Sum("a", "x", "1") != 3 || metrics.Sum("a", "y", "2", "x", "3") != 0 || metrics.Sum("b") != 0 {
 		t.Errorf("%v, %v", metrics, err)
 	}
+	if n, err := metrics.Value("a", "x", "1"); err != nil || n != 3 {
+		t.Errorf("%v, %v", n, err)
+	}
+	if _, err := metrics.Value("b"); err == nil {
+		t.Error("a metric that isn't there has a value")
+	}
 	series := map[string]float64{}
 	metrics.Each("a", func(name string, value float64) { series[name] = value })
 	if len(series) != 2 || series[`a{x="2",y="2"}`] != 4000 {

@@ -113,6 +113,14 @@ func (m Metrics) Sum(name string, labels ...string) float64 {
 	return total
 }
 
+// Value is Sum for a name that must be there: a renamed metric is an error, not 0.
+func (m Metrics) Value(name string, labels ...string) (float64, error) {
+	if m[name] == nil {
+		return 0, fmt.Errorf("there is no metric %s", name)
+	}
+	return m.Sum(name, labels...), nil
+}
+
 func hasLabels(metric *dto.Metric, labels []string) bool {
 	for i := 0; i+1 < len(labels); i += 2 {
 		found := false

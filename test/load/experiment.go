@@ -1,0 +1,199 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+
+	"highload.example/analytics/test/load/generator"
+	"highload.example/analytics/test/load/report"
+	"highload.example/analytics/test/progress"
+)
+
+// experiment goes through the parts and collects what they find.
+type experiment struct {
+	options  *options
+	stand    *stand
+	document *report.Document
+	progress *progress.Progress
+	defects  []error // events lost, doubled, altered or never sent
+	failures []error // subjects that couldn't be measured
+}
+
+// run goes through all parts. Subjects take turns within every round, so that
+// whatever changes on the machine meanwhile meets all of them.
+func (x *experiment) run(ctx context.Context) error {
+	subjects := x.stand.subjects()
+	rounds := 1
+	if x.options.has(partSaturation) {
+		rounds = x.options.rounds
+	}
+	if x.options.has(partSaturation) || x.options.has(partRates) || x.options.has(partOverload) {
+		for round := 1; round <= rounds; round++ {
+			for _, s := range subjects {
+				if err := x.turn(ctx, s, report.PartSaturation, round, x.saturate); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	if x.options.has(partBatches) {
+		for round := 1; round <= x.options.rounds; round++ {
+			if err := x.pgxAlone(ctx, round); err != nil {
+				return err
+			}
+			for _, s := range subjects {
+				if s.mode != modeReplica {
+					continue
+				}
+				if err := x.turn(ctx, s, report.PartBatches, round, x.sendBatches); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	if x.options.has(partRates) {
+		for round := 1; round <= x.options.rounds; round++ {
+			for _, s := range subjects {
+				if err := x.turn(ctx, s, report.PartRates, round, x.rates); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	if x.options.has(partOverload) {
+		for _, s := range subjects {
+			if s.mode != modeReplica {
+				continue
+			}
+			if err := x.turn(ctx, s, report.PartOverload, 1, x.overload); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// steps is how many turns and rates there will be, for the progress.
+func (x *experiment) steps() int {
+	o := x.options
+	subjects, replicas := 3+2*len(o.compare), 1+len(o.compare)
+	n := 0
+	switch {
+	case o.has(partSaturation):
+		n += o.rounds * subjects
+	case o.has(partRates) || o.has(partOverload):
+		n += subjects
+	}
+	if o.has(partBatches) {
+		n += o.rounds * (replicas + 1)
+	}
+	if o.has(partRates) {
+		n += o.rounds * subjects * len(o.fractions)
+	}
+	if o.has(partOverload) {
+		n += replicas
+	}
+	return n
+}
+
+// errNotThere means that a build doesn't have what a part measures.
+var errNotThere = errors.New("not there")
+
+// turn has a subject measured, looks whether it stored what it should, and ends it.
+// A failure of another build doesn't end the experiment: it is reported.
+func (x *experiment) turn(ctx context.Context, s subject, part string, round int, measure func(context.Context, *instance, int) error) (err error) {
+	what := fmt.Sprintf("%s, round %d, %s", part, round, s.name())
+	x.progress.Begin(what)
+	in, err := x.stand.start(ctx, s)
+	if err == nil {
+		err = measure(ctx, in, round)
+	}
+	if err == nil {
+		err = x.audit(ctx, in, part, round)
+	}
+	if in != nil {
+		err = errors.Join(err, in.leave(ctx))
+	}
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case errors.Is(err, errNotThere):
+		x.notThere(s, part, err.Error())
+		x.progress.Finish("%s: %v", what, err)
+		return nil
+	case s.label != "":
+		x.notThere(s, part, "it failed: "+firstLine(err))
+		x.failures = append(x.failures, fmt.Errorf("%s: %w", what, err))
+		x.progress.Finish("%s: FAILED: %v", what, err)
+		return nil
+	}
+	return fmt.Errorf("%s: %w", what, err)
+}
+
+func firstLine(err error) string {
+	for i, c := range err.Error() {
+		if c == '\n' {
+			return err.Error()[:i]
+		}
+	}
+	return err.Error()
+}
+
+func (x *experiment) notThere(s subject, part, reason string) {
+	n := report.NotThere{Subject: s.name(), Part: part, Reason: reason}
+	for _, known := range x.document.NotThere {
+		if known == n {
+			return // in an earlier round
+		}
+	}
+	x.document.NotThere = append(x.document.NotThere, n)
+}
+
+// audit checks what a subject stored and notes the findings.
+func (x *experiment) audit(ctx context.Context, in *instance, part string, round int) error {
+	findings, err := in.audit(ctx)
+	if err != nil || findings == nil {
+		return err
+	}
+	x.note(in.name(), part, round, findings)
+	return nil
+}
+
+func (x *experiment) note(subject, part string, round int, findings *generator.Findings) {
+	defect := findings.Err()
+	x.document.Audits = append(x.document.Audits, report.Audit{
+		Subject: subject, Part: part, Round: round, Findings: *findings, Correct: defect == nil,
+	})
+	if defect != nil {
+		defect = fmt.Errorf("%s, round %d, %s: of %d events accepted and %d rows stored: %w",
+			part, round, subject, findings.Accepted, findings.StoredRows, defect)
+		x.defects = append(x.defects, defect)
+		x.progress.Note("WRONG: %v", defect)
+	}
+}
+
+// phase turns what was measured into a figure of the report and prints it.
+func (x *experiment) phase(subject string, round int, r *generator.Result, cost spending, m *instance) report.Phase {
+	p := report.NewPhase(subject, round, r)
+	per := func(spent float64, there bool) *float64 {
+		if !there || r.Stored == 0 {
+			return nil
+		}
+		v := spent / float64(r.Stored)
+		return &v
+	}
+	p.CPU = report.CPU{
+		Server:    per(micros(cost.server), m != nil),
+		Postgres:  per(micros(cost.postgres), m == nil || m.mode == modeReplica),
+		Redis:     per(micros(cost.redis), m != nil && m.mode == modeReplica),
+		Generator: per(micros(cost.generator), true),
+	}
+	if r.Elapsed > 0 {
+		p.OthersCPU = cost.others().Seconds() / (r.Elapsed.Seconds() * float64(runtime.NumCPU()))
+	}
+	return p
+}

@@ -1,0 +1,495 @@
+//go:build sdk
+
+package sdk_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// fault is what happens to one request, or to those through another.
+type fault struct {
+	Request    int    `json:"request"`
+	Through    int    `json:"through"`
+	Do         string `json:"do"`
+	Status     int    `json:"status"`
+	Code       string `json:"code"`
+	RetryAfter string `json:"retry_after"`
+	Indexes    []int  `json:"indexes"`
+}
+
+// request is a POST /events as the proxy saw it.
+type request struct {
+	at        time.Time
+	userAgent string
+	gzip      bool
+	bytes     int // before compression
+	events    []json.RawMessage
+}
+
+// proxy stands before a server and makes faults.
+type proxy struct {
+	t      *testing.T
+	server *server
+	faults []fault
+	gate   *gate
+	http   *http.Server
+	client *http.Client // to the server
+	work   sync.WaitGroup
+	ending chan struct{} // closed at the end, for requests that hang
+
+	mu       sync.Mutex
+	count    int // of POST /events, and of those that found the port closed
+	requests []request
+	settled  map[string]bool // ids that the driver's process was told about
+}
+
+func startProxy(t *testing.T, s *server, faults []fault) *proxy {
+	t.Helper()
+	g, err := newGate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	transport := &http.Transport{DisableCompression: true}
+	p := &proxy{
+		t: t, server: s, faults: faults, gate: g, settled: map[string]bool{},
+		client: &http.Client{Transport: transport, Timeout: time.Minute}, ending: make(chan struct{}),
+	}
+	p.http = &http.Server{Handler: http.HandlerFunc(p.serve), ReadHeaderTimeout: time.Minute}
+	p.work.Go(func() { _ = p.http.Serve(g) }) // its error says that it was closed
+	t.Cleanup(func() {
+		close(p.ending)
+		g.Close()
+		p.http.Close()
+		p.work.Wait()
+		transport.CloseIdleConnections()
+	})
+	// The first request finds the port closed if it is to.
+	p.refuseNext()
+	return p
+}
+
+func (p *proxy) url() string { return "http://" + p.gate.address }
+
+// faultOf returns the fault of a request, which may be none.
+func (p *proxy) faultOf(n int) fault {
+	for _, f := range p.faults {
+		if n == f.Request || n > f.Request && n <= f.Through {
+			return f
+		}
+	}
+	return fault{}
+}
+
+// refuseNext closes the port if the next request is to be refused.
+func (p *proxy) refuseNext() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.faultOf(p.count+1).Do != "refuse" {
+		return false
+	}
+	p.count++
+	p.gate.shut()
+	return true
+}
+
+// refuseTime is how long the port is closed.
+const refuseTime = 200 * time.Millisecond
+
+func (p *proxy) serve(w http.ResponseWriter, r *http.Request) {
+	p.work.Add(1) // while Serve runs, or ran a moment ago: the test waits for both
+	defer p.work.Done()
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		p.reset(w)
+		return
+	}
+	if r.Method != http.MethodPost || r.URL.Path != "/events" {
+		p.answer(w, p.forward(r, body))
+		return
+	}
+	seen, err := parseRequest(r, body)
+	if err != nil {
+		p.t.Errorf("a request can't be read: %v", err)
+		p.reset(w)
+		return
+	}
+	p.mu.Lock()
+	p.count++
+	n := p.count
+	p.requests = append(p.requests, seen)
+	for _, e := range seen.events {
+		if id := idOf(e); p.settled[id] {
+			p.t.Errorf("request %d has the event %s, which was settled before", n, id)
+		}
+	}
+	p.mu.Unlock()
+	if p.refuseNext() {
+		w.Header().Set("Connection", "close")
+		defer func() { time.AfterFunc(refuseTime, p.gate.open) }()
+	}
+
+	switch f := p.faultOf(n); f.Do {
+	case "":
+		p.settle(seen, p.answer(w, p.forward(r, body)))
+	case "status":
+		w.Header().Set("Content-Type", "application/problem+json")
+		if f.RetryAfter != "" {
+			w.Header().Set("Retry-After", f.RetryAfter)
+		}
+		w.WriteHeader(f.Status)
+		fmt.Fprintf(w, `{"type":"/problems/%s","title":"Made by the scenario","status":%d,"code":%q}`, f.Code, f.Status, f.Code)
+	case "cut_request":
+		p.reset(w)
+	case "cut_answer":
+		p.cutAnswer(w, p.forward(r, body))
+	case "garbage":
+		if a := p.forward(r, body); a == nil || a.status != http.StatusAccepted {
+			p.t.Errorf("request %d was not accepted before its answer was garbled: %v", n, a)
+		}
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusAccepted)
+		_, _ = io.WriteString(w, "<html>Welcome to the hotel's network")
+	case "hang":
+		select {
+		case <-r.Context().Done():
+		case <-p.ending:
+		}
+	case "partial_retry":
+		a, err := p.withhold(r, seen, f.Indexes)
+		if err != nil {
+			p.t.Errorf("request %d: %v", n, err)
+		}
+		p.settle(seen, p.answer(w, a))
+	case "restart_server":
+		answered := make(chan *answer, 1)
+		go func() { answered <- p.forward(r, body) }()
+		p.server.kill()
+		p.settle(seen, p.answer(w, <-answered))
+		p.work.Go(func() {
+			if !p.server.start() {
+				p.t.Error("the server didn't start again")
+			}
+		})
+	default:
+		p.t.Errorf("unknown fault %q", f.Do)
+	}
+}
+
+// answer is the server's.
+type answer struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+// forward passes a request on, and returns nil when the server doesn't answer.
+func (p *proxy) forward(r *http.Request, body []byte) *answer {
+	out, err := http.NewRequest(r.Method, p.server.url()+r.URL.RequestURI(), bytes.NewReader(body))
+	if err != nil {
+		p.t.Error(err)
+		return nil
+	}
+	for name, values := range r.Header {
+		if name != "Connection" {
+			out.Header[name] = values
+		}
+	}
+	response, err := p.client.Do(out)
+	if err != nil {
+		return nil
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		return nil
+	}
+	return &answer{status: response.StatusCode, header: response.Header, body: text}
+}
+
+// answer passes an answer on and returns it; nil becomes a connection that is reset.
+func (p *proxy) answer(w http.ResponseWriter, a *answer) *answer {
+	if a == nil {
+		p.reset(w)
+		return nil
+	}
+	for name, values := range a.header {
+		if name != "Connection" {
+			w.Header()[name] = values
+		}
+	}
+	w.WriteHeader(a.status)
+	if _, err := w.Write(a.body); err != nil {
+		return nil
+	}
+	return a
+}
+
+// reset ends a connection as a crash would.
+func (p *proxy) reset(w http.ResponseWriter) {
+	if conn, err := hijack(w); err == nil {
+		conn.Close()
+	}
+}
+
+// hijack takes a connection that is reset when it is closed.
+func hijack(w http.ResponseWriter) (net.Conn, error) {
+	conn, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return nil, err
+	}
+	return conn, conn.(*net.TCPConn).SetLinger(0)
+}
+
+// cutAnswer sends the first half of an answer.
+func (p *proxy) cutAnswer(w http.ResponseWriter, a *answer) {
+	if a == nil || a.status != http.StatusAccepted {
+		p.t.Errorf("a request was not accepted before its answer was cut: %v", a)
+	}
+	conn, err := hijack(w)
+	if err != nil || a == nil {
+		return
+	}
+	defer conn.Close()
+	fmt.Fprintf(conn, "HTTP/1.1 %d Accepted\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", a.status, len(a.body), a.body[:len(a.body)/2])
+}
+
+// withhold passes on all events but some, and writes a receipt that says retry for these.
+func (p *proxy) withhold(r *http.Request, seen request, indexes []int) (*answer, error) {
+	var lines bytes.Buffer
+	var passed []int // the place in the batch of each event that is passed on
+	for i, e := range seen.events {
+		if !slices.Contains(indexes, i) {
+			lines.Write(e)
+			lines.WriteByte('\n')
+			passed = append(passed, i)
+		}
+	}
+	r.Header.Set("Content-Type", "application/x-ndjson")
+	r.Header.Del("Content-Encoding")
+	a := p.forward(r, lines.Bytes())
+	if a == nil || a.status != http.StatusAccepted {
+		return a, fmt.Errorf("the server doesn't take the events that are passed on: %v", a)
+	}
+	var receipt receipt
+	if err := json.Unmarshal(a.body, &receipt); err != nil {
+		return nil, err
+	}
+	for i := range receipt.Results {
+		receipt.Results[i].Index = passed[receipt.Results[i].Index]
+	}
+	for _, i := range indexes {
+		if i >= len(seen.events) {
+			return nil, fmt.Errorf("the batch has %d events, no event %d", len(seen.events), i)
+		}
+		receipt.Retry++
+		receipt.Results = append(receipt.Results, result{Index: i, EventID: idOf(seen.events[i]), Status: "retry"})
+	}
+	slices.SortFunc(receipt.Results, func(a, b result) int { return a.Index - b.Index })
+	body, err := json.Marshal(receipt)
+	if err != nil {
+		return nil, err
+	}
+	a.body = body
+	a.header.Set("Content-Length", fmt.Sprint(len(body)))
+	a.header.Set("Retry-After", "1")
+	return a, nil
+}
+
+// receipt is the contract's BatchReceipt.
+type receipt struct {
+	Received  int      `json:"received"`
+	Duplicate int      `json:"duplicate"`
+	Rejected  int      `json:"rejected"`
+	Retry     int      `json:"retry"`
+	Results   []result `json:"results"`
+}
+
+type result struct {
+	Index   int             `json:"index"`
+	EventID string          `json:"event_id,omitempty"`
+	Status  string          `json:"status"`
+	Errors  json.RawMessage `json:"errors,omitempty"`
+}
+
+// settle notes what the driver's process knows now, and must not send again.
+func (p *proxy) settle(seen request, a *answer) {
+	if a == nil || a.status != http.StatusAccepted {
+		return
+	}
+	var receipt receipt
+	if err := json.Unmarshal(a.body, &receipt); err != nil {
+		p.t.Errorf("the server's receipt can't be read: %v", err)
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	again := map[int]bool{}
+	for _, r := range receipt.Results {
+		again[r.Index] = r.Status == "retry"
+	}
+	for i, e := range seen.events {
+		if !again[i] {
+			p.settled[idOf(e)] = true
+		}
+	}
+}
+
+// newProcess says that the driver's process, with all that it knew, is gone.
+func (p *proxy) newProcess() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.settled = map[string]bool{}
+}
+
+// seen returns the requests.
+func (p *proxy) seen() []request {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.requests)
+}
+
+// parseRequest reads the body of POST /events, as JSON lines, an array, or an object with the array.
+func parseRequest(r *http.Request, body []byte) (request, error) {
+	seen := request{at: time.Now(), userAgent: r.UserAgent(), gzip: r.Header.Get("Content-Encoding") == "gzip"}
+	if seen.gzip {
+		z, err := gzip.NewReader(bytes.NewReader(body))
+		if err != nil {
+			return seen, err
+		}
+		if body, err = io.ReadAll(z); err != nil {
+			return seen, err
+		}
+	}
+	seen.bytes = len(body)
+	media, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";")
+	switch {
+	case media == "application/x-ndjson":
+		for line := range bytes.Lines(body) {
+			if line = bytes.TrimSpace(line); len(line) > 0 {
+				seen.events = append(seen.events, line)
+			}
+		}
+	case media != "application/json":
+		return seen, fmt.Errorf("its Content-Type is %q", media)
+	case bytes.HasPrefix(bytes.TrimSpace(body), []byte("[")):
+		return seen, json.Unmarshal(body, &seen.events)
+	default:
+		var object struct {
+			Events *[]json.RawMessage `json:"events"`
+		}
+		object.Events = &seen.events
+		return seen, json.Unmarshal(body, &object)
+	}
+	return seen, nil
+}
+
+func idOf(event json.RawMessage) string {
+	var e struct {
+		ID string `json:"event_id"`
+	}
+	_ = json.Unmarshal(event, &e) // the server says what is wrong with it
+	return e.ID
+}
+
+// gate is a listener whose port can be closed for a while.
+type gate struct {
+	address string
+
+	mu       sync.Mutex
+	listener net.Listener // nil while shut
+	changed  chan struct{}
+	closed   bool
+}
+
+func newGate() (*gate, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	return &gate{address: listener.Addr().String(), listener: listener, changed: make(chan struct{})}, nil
+}
+
+// Accept waits for a connection, also while the port is closed.
+func (g *gate) Accept() (net.Conn, error) {
+	for {
+		g.mu.Lock()
+		listener, changed, closed := g.listener, g.changed, g.closed
+		g.mu.Unlock()
+		if closed {
+			return nil, net.ErrClosed
+		}
+		if listener == nil {
+			<-changed
+			continue
+		}
+		conn, err := listener.Accept()
+		if err == nil || !errors.Is(err, net.ErrClosed) {
+			return conn, err
+		}
+	}
+}
+
+// set changes the listener. The caller holds the lock.
+func (g *gate) set(listener net.Listener) {
+	if g.listener != nil {
+		g.listener.Close()
+	}
+	g.listener = listener
+	close(g.changed)
+	g.changed = make(chan struct{})
+}
+
+// shut closes the port.
+func (g *gate) shut() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.set(nil)
+}
+
+// open opens the port again. Should another process have it at the moment, it tries until that is gone.
+func (g *gate) open() {
+	for {
+		g.mu.Lock()
+		if g.closed {
+			g.mu.Unlock()
+			return
+		}
+		listener, err := net.Listen("tcp", g.address)
+		if err == nil {
+			g.set(listener)
+			g.mu.Unlock()
+			return
+		}
+		g.mu.Unlock()
+		<-time.After(10 * time.Millisecond)
+	}
+}
+
+// Close closes the listener for good.
+func (g *gate) Close() error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !g.closed {
+		g.closed = true
+		g.set(nil)
+	}
+	return nil
+}
+
+// Addr is the address.
+func (g *gate) Addr() net.Addr {
+	address, _ := net.ResolveTCPAddr("tcp", g.address) // numbers need no resolving
+	return address
+}
