@@ -3,22 +3,23 @@ package failpoint_test
 import (
 	"bytes"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"testing"
+
+	"highload.example/analytics/internal/harness"
 )
 
-// build builds the product and returns the binary's bytes.
-func build(t *testing.T, flags ...string) []byte {
+// build builds a variant of the product and returns the binary's bytes.
+func build(t *testing.T, variant harness.Variant) []byte {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "analytics")
-	args := append([]string{"build", "-o", path}, flags...)
-	command := exec.Command("go", append(args, "highload.example/analytics/cmd/analytics")...)
-	command.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := command.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %v\n%s", command.Args, err, out)
+	root, err := harness.Root()
+	if err != nil {
+		t.Fatal(err)
 	}
-	binary, err := os.ReadFile(path)
+	program, err := harness.BuildProduct(t.Context(), root, variant)
+	if err != nil {
+		t.Fatal(err)
+	}
+	binary, err := os.ReadFile(program.Path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,7 +31,7 @@ func build(t *testing.T, flags ...string) []byte {
 func TestTheProductHasNoneOfIt(t *testing.T) {
 	t.Parallel()
 	marks := []string{"impl/failpoint.", "/failpoint/{place}", "before-insert", "FAILPOINT_CLOCK_SHIFT"}
-	product, tortured := build(t), build(t, "-tags", "failpoint")
+	product, tortured := build(t, harness.Release), build(t, harness.Failpoint)
 	for _, mark := range marks {
 		if !bytes.Contains(tortured, []byte(mark)) {
 			t.Errorf("%q isn't in the build with the tag: the test can't see it", mark)
