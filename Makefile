@@ -90,7 +90,6 @@ fuzz: ## Run every fuzz target for FUZZTIME each (default 30s)
 generate: ## Generate code from api/openapi.yaml and sql/, the SDKs' too
 	go run ./api/cmd/check-keywords api/openapi.yaml
 	$(TOOLS) oapi-codegen -config api/server.yaml api/openapi.yaml
-	$(TOOLS) oapi-codegen -config api/client.yaml api/openapi.yaml
 	$(TOOLS) sqlc generate
 	@for sdk in $(SDKS); do $(MAKE) -s -C sdk/$$sdk generate; done
 
