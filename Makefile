@@ -2,6 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
 
 # The tools are pinned in modules of their own, so that theirs is not the
 # product's module graph. Without cgo sqlc builds four times as fast.
@@ -89,9 +90,16 @@ fuzz: ## Run every fuzz target for FUZZTIME each (default 30s)
 .PHONY: generate
 generate: ## Generate code from api/openapi.yaml and sql/, the SDKs' too
 	go run ./api/cmd/check-keywords api/openapi.yaml
-	$(TOOLS) oapi-codegen -config api/server.yaml api/openapi.yaml
+	@$(MAKE) -s bin/openapi.yaml
+	$(TOOLS) oapi-codegen -config api/server.yaml bin/openapi.yaml
 	$(TOOLS) sqlc generate
 	@for sdk in $(SDKS); do $(MAKE) -s -C sdk/$$sdk generate; done
+
+# The contract as oapi-codegen reads it: the members of Go types in the order of
+# the document.
+bin/openapi.yaml: api/openapi.yaml $(wildcard api/cmd/number-properties/*.go)
+	@mkdir -p bin
+	go run ./api/cmd/number-properties api/openapi.yaml >$@
 
 SDKS := go typescript python
 
