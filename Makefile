@@ -86,21 +86,32 @@ load-data: ## Fill the server at ANALYTICS_URL with made-up events (DATA="-count
 fuzz: ## Run every fuzz target for FUZZTIME each (default 30s)
 	@scripts/fuzz.sh $(or $(FUZZTIME),30s)
 
-.PHONY: generate
+SDKS := go typescript python
+GENERATORS := generate-sql generate-server $(SDKS:%=generate-%)
+# Each generator says how long it took.
+timed = @TIMEFORMAT='$@: %1R s'; time
+
+.PHONY: generate $(GENERATORS)
 generate: ## Generate code from api/openapi.yaml and sql/, the SDKs' too
 	go run ./api/cmd/check-keywords api/openapi.yaml
-	@$(MAKE) -s bin/openapi.yaml
-	$(TOOLS) oapi-codegen -config api/server.yaml bin/openapi.yaml
-	$(TOOLS) sqlc generate
-	@for sdk in $(SDKS); do $(MAKE) -s -C sdk/$$sdk generate; done
+	@$(MAKE) -s -j2 $(GENERATORS)
+
+generate-sql:
+	$(timed) $(TOOLS) sqlc generate
+
+generate-server: bin/openapi.yaml
+	$(timed) $(TOOLS) oapi-codegen -config api/server.yaml bin/openapi.yaml
+
+# After the server's, lest both build oapi-codegen.
+generate-go: generate-server
+$(SDKS:%=generate-%): generate-%:
+	$(timed) $(MAKE) -s -C sdk/$* generate
 
 # The contract as oapi-codegen reads it: the members of Go types in the order of
 # the document.
 bin/openapi.yaml: api/openapi.yaml $(wildcard api/cmd/number-properties/*.go)
 	@mkdir -p bin
 	go run ./api/cmd/number-properties api/openapi.yaml >$@
-
-SDKS := go typescript python
 
 .PHONY: sdk-lint
 sdk-lint: ## Run the linters of the SDKs
