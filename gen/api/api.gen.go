@@ -3005,60 +3005,7 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	return m
 }
 
-type BadRequestApplicationProblemPlusJSONResponse Problem
-
-type ContentTooLargeApplicationProblemPlusJSONResponse Problem
-
-type InternalApplicationProblemPlusJSONResponse Problem
-
-type InvalidApplicationProblemPlusJSONResponse Problem
-
-type InvalidQuestionApplicationProblemPlusJSONResponse Problem
-
-type MethodNotAllowedResponseHeaders struct {
-	Allow string
-}
-type MethodNotAllowedApplicationProblemPlusJSONResponse struct {
-	Body Problem
-
-	Headers MethodNotAllowedResponseHeaders
-}
-
-type NotFoundApplicationProblemPlusJSONResponse Problem
-
-type PreflightResponseHeaders struct {
-	AccessControlAllowHeaders *string
-	AccessControlAllowMethods string
-	AccessControlAllowOrigin  string
-	AccessControlMaxAge       int32
-}
-type PreflightResponse struct {
-	Headers PreflightResponseHeaders
-}
-
-type RateLimitedResponseHeaders struct {
-	RateLimit       *string
-	RateLimitPolicy *string
-	RetryAfter      int32
-}
-type RateLimitedApplicationProblemPlusJSONResponse struct {
-	Body Problem
-
-	Headers RateLimitedResponseHeaders
-}
-
-type RequestTimeoutApplicationProblemPlusJSONResponse Problem
-
-type UnavailableResponseHeaders struct {
-	RetryAfter int32
-}
-type UnavailableApplicationProblemPlusJSONResponse struct {
-	Body Problem
-
-	Headers UnavailableResponseHeaders
-}
-
-type UnsupportedMediaTypeApplicationProblemPlusJSONResponse Problem
+// Shared responses are errors: impl/httpapi/problem.go writes them, from one place.
 
 // SendEventRequestObject is what a request for SendEvent carries.
 type SendEventRequestObject struct {
