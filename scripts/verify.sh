@@ -27,7 +27,7 @@ copy=$work/copy
 copy_tree() {
   mkdir "$copy"
   git ls-files -z --cached --others --exclude-standard -- ':!*/testdata/fuzz/*' ':(exclude,glob)**/node_modules' | while IFS= read -r -d '' file; do
-    [ -e "$file" ] && printf '%s\0' "$file"
+    if [ -e "$file" ]; then printf '%s\0' "$file"; fi
   done | tar --null -T - -cf - | tar -xf - -C "$copy"
   git init -q "$copy"
   git -C "$copy" add --all

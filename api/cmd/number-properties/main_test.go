@@ -104,15 +104,15 @@ func TestContract(t *testing.T) {
 		for i := 0; i < len(schema.Properties.Content); i += 2 {
 			want = append(want, fmt.Sprintf("%s %d", schema.Properties.Content[i].Value, i/2+1))
 		}
-		of := after.Components.Schemas[name].Properties
-		for i := 0; i < len(of.Content); i += 2 {
+		listed := after.Components.Schemas[name].Properties
+		for i := 0; i < len(listed.Content); i += 2 {
 			var property struct {
 				Order int `yaml:"x-order"`
 			}
-			if err := of.Content[i+1].Decode(&property); err != nil {
+			if err := listed.Content[i+1].Decode(&property); err != nil {
 				t.Fatal(err)
 			}
-			got = append(got, fmt.Sprintf("%s %d", of.Content[i].Value, property.Order))
+			got = append(got, fmt.Sprintf("%s %d", listed.Content[i].Value, property.Order))
 		}
 		if !slices.Equal(got, want) {
 			t.Errorf("the properties of %s are numbered %q, want %q", name, got, want)
