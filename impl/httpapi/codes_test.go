@@ -101,6 +101,12 @@ func (faulty) InFlight(func() (requests, bytes int64)) {}
 // origins given.
 func serveFaulty(t *testing.T, origins ...string) string {
 	t.Helper()
+	return serveFaultyWithin(t, 0, origins...)
+}
+
+// serveFaultyWithin does the same, and gives a body so much time to arrive.
+func serveFaultyWithin(t *testing.T, readTimeout time.Duration, origins ...string) string {
+	t.Helper()
 	questions := query.New(query.Config{
 		Probe: func(context.Context) error { return nil }, Counter: faulty{}, Reader: faulty{}, Totals: faulty{}, Observer: faulty{}, Clock: time.Now, MaxEvents: 10,
 	})
@@ -115,7 +121,7 @@ func serveFaulty(t *testing.T, origins ...string) string {
 		t.Fatal(err)
 	}
 	server := httptest.NewUnstartedServer(handler)
-	server.Config.ReadTimeout = 200 * time.Millisecond // for the slow body
+	server.Config.ReadHeaderTimeout, server.Config.ReadTimeout = time.Minute, readTimeout
 	server.Start()
 	t.Cleanup(server.Close)
 	return server.URL
@@ -130,7 +136,7 @@ func (b slowBody) Read([]byte) (int, error) { <-b.ended; return 0, io.EOF }
 // and no other: the enums promise what clients may have to handle.
 func TestEveryCodeIsProduced(t *testing.T) {
 	t.Parallel()
-	url := serveFaulty(t)
+	patient, impatient := serveFaulty(t), serveFaultyWithin(t, 10*time.Millisecond)
 	ended := make(chan struct{})
 	t.Cleanup(func() { close(ended) })
 	event := func(eventType string) io.Reader {
@@ -174,6 +180,10 @@ func TestEveryCodeIsProduced(t *testing.T) {
 		{"POST", "/query", strings.NewReader(`{"metric":"count","from":0,"to":1690000000,"interval":"minute"}`), [2]string{}},
 		{"POST", "/query", strings.NewReader(`{"metric":"unique_users","from":0,"to":1690000000}`), [2]string{}},
 	} {
+		url := patient
+		if _, slow := r.body.(slowBody); slow {
+			url = impatient
+		}
 		request, err := http.NewRequestWithContext(t.Context(), r.method, url+r.path, r.body)
 		if err != nil {
 			t.Fatal(err)

@@ -26,22 +26,26 @@ type group struct {
 	got [1]event.Outcome
 }
 
-var groups = sync.Pool{New: func() any { return &group{done: make(chan struct{}, 1)} }}
+// singles are groups of one event that are reused.
+type singles struct{ pool sync.Pool }
 
-// newSingle returns a group of one event. Recycle it.
-func newSingle(e event.Event) *group {
-	g := groups.Get().(*group)
+// get returns a group of one event. Put it back.
+func (s *singles) get(e event.Event) *group {
+	g, ok := s.pool.Get().(*group)
+	if !ok {
+		g = &group{done: make(chan struct{}, 1)}
+	}
 	g.one[0], g.got[0] = e, 0
 	g.events, g.outcomes = g.one[:], g.got[:]
 	g.bytes = e.Size()
 	return g
 }
 
-// recycle lets the next single have g. Nobody else may hold it.
-func (g *group) recycle() {
+// put lets the next event have g. Nobody else may hold it.
+func (s *singles) put(g *group) {
 	g.one[0] = event.Event{} // let go of the request's memory
 	g.taken, g.settled, g.err = 0, 0, nil
-	groups.Put(g)
+	s.pool.Put(g)
 }
 
 func newGroup(events []event.Event, outcomes []event.Outcome, whole bool) *group {

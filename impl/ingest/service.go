@@ -73,7 +73,8 @@ type Observer interface {
 
 // Service takes events in. Use New.
 type Service struct {
-	config Config
+	config  Config
+	singles singles
 
 	mu      sync.Mutex
 	work    sync.Cond   // signalled when a writer has something to take, or the service stops
@@ -125,14 +126,14 @@ func NewID() (event.ID, error) {
 // event.ErrUnavailable when the database doesn't answer in time: then the event
 // may be stored or not, and sending it again is safe.
 func (s *Service) Submit(e event.Event) (event.Outcome, error) {
-	g := newSingle(e)
+	g := s.singles.get(e)
 	if err := s.enqueue(g); err != nil {
-		g.recycle()
+		s.singles.put(g)
 		return 0, err
 	}
 	<-g.done
 	outcome, err := g.outcomes[0], g.err
-	g.recycle()
+	s.singles.put(g)
 	return outcome, err
 }
 

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"highload.example/analytics/impl/backend/memory"
@@ -106,7 +107,9 @@ func (o *tally) BatchWritten(int, time.Duration) { o.written.Add(1) }
 func (o *tally) BatchRetried()                   { o.retried.Add(1) }
 func (o *tally) BatchFailed(int)                 { o.failed.Add(1) }
 
-// rig is a service over a real store, with a gate in between.
+// rig is a service over a real store, with a gate in between. Its tests run in
+// bubbles (testing/synctest): the clock stands while anything is at work, so that
+// no time-out depends on how fast the machine is.
 type rig struct {
 	*ingest.Service
 	store *sqlite.Store
@@ -165,10 +168,24 @@ type result struct {
 	err     error
 }
 
-// waiting waits until so many events are queued or being written.
+// waiting waits until nothing is at work any more, and checks that so many events
+// are queued or being written.
 func (r *rig) waiting(t *testing.T, items int) {
 	t.Helper()
-	testkit.Eventually(t, 10*time.Second, fmt.Sprint(items, " events to wait"), func() bool { return r.Load().Items == items })
+	synctest.Wait()
+	if got := r.Load().Items; got != items {
+		t.Fatalf("%d events wait, want %d", got, items)
+	}
+}
+
+// batches waits until nothing is at work any more, and checks that writers have
+// begun so many batches.
+func (r *rig) batches(t *testing.T, n int) {
+	t.Helper()
+	synctest.Wait()
+	if got := r.gate.sizes(); len(got) != n {
+		t.Fatalf("%d batches (of %v events), want %d", len(got), got, n)
+	}
 }
 
 // block makes batches wait until release is called.
@@ -187,60 +204,64 @@ func (r *rig) block() (release func()) {
 
 func TestEachWaiterGetsItsOwnOutcome(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, func(c *ingest.Config) { c.Writers = 3; c.MaxBatch = 7 })
-	const events, times = 300, 3
-	var accepted [events]atomic.Int64
-	var submitters sync.WaitGroup
-	for i := range events * times {
-		submitters.Go(func() {
-			n := i % events
-			switch outcome, err := r.Submit(numbered(n)); {
-			case err != nil:
-				t.Errorf("event %d: %v", n, err)
-			case outcome == event.Accepted:
-				accepted[n].Add(1)
-			case outcome != event.Duplicate:
-				t.Errorf("event %d: outcome %v", n, outcome)
-			}
-		})
-	}
-	submitters.Wait()
-	for n := range accepted {
-		if got := accepted[n].Load(); got != 1 {
-			t.Errorf("event %d was accepted %d times", n, got)
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, func(c *ingest.Config) { c.Writers = 3; c.MaxBatch = 7 })
+		const events, times = 300, 3
+		var accepted [events]atomic.Int64
+		var submitters sync.WaitGroup
+		for i := range events * times {
+			submitters.Go(func() {
+				n := i % events
+				switch outcome, err := r.Submit(numbered(n)); {
+				case err != nil:
+					t.Errorf("event %d: %v", n, err)
+				case outcome == event.Accepted:
+					accepted[n].Add(1)
+				case outcome != event.Duplicate:
+					t.Errorf("event %d: outcome %v", n, outcome)
+				}
+			})
 		}
-	}
-	if got := r.count(t); got != events {
-		t.Errorf("%d events are counted, want %d", got, events)
-	}
-	if a, d := r.tally.accepted.Load(), r.tally.duplicate.Load(); a != events || d != events*(times-1) {
-		t.Errorf("observed %d accepted and %d duplicate", a, d)
-	}
-	if load := r.Load(); load != (ingest.Load{}) {
-		t.Errorf("afterwards %+v waits", load)
-	}
+		submitters.Wait()
+		for n := range accepted {
+			if got := accepted[n].Load(); got != 1 {
+				t.Errorf("event %d was accepted %d times", n, got)
+			}
+		}
+		if got := r.count(t); got != events {
+			t.Errorf("%d events are counted, want %d", got, events)
+		}
+		if a, d := r.tally.accepted.Load(), r.tally.duplicate.Load(); a != events || d != events*(times-1) {
+			t.Errorf("observed %d accepted and %d duplicate", a, d)
+		}
+		if load := r.Load(); load != (ingest.Load{}) {
+			t.Errorf("afterwards %+v waits", load)
+		}
+	})
 }
 
 func TestBatchesGrowWhileTheDatabaseIsBusy(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, func(c *ingest.Config) { c.MaxBatch = 40 })
-	release := r.block()
-	first := r.submit(numbered(0))
-	testkit.Eventually(t, 10*time.Second, "the lone event to be written at once", func() bool { return len(r.gate.sizes()) == 1 })
-	var rest []<-chan result
-	for n := 1; n <= 100; n++ {
-		rest = append(rest, r.submit(numbered(n)))
-	}
-	r.waiting(t, 101)
-	release()
-	for _, done := range append(rest, first) {
-		if got := <-done; got.err != nil || got.outcome != event.Accepted {
-			t.Errorf("got %+v", got)
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, func(c *ingest.Config) { c.MaxBatch = 40 })
+		release := r.block()
+		first := r.submit(numbered(0))
+		r.batches(t, 1) // the lone event is written at once
+		var rest []<-chan result
+		for n := 1; n <= 100; n++ {
+			rest = append(rest, r.submit(numbered(n)))
 		}
-	}
-	if sizes := fmt.Sprint(r.gate.sizes()); sizes != "[1 40 40 20]" {
-		t.Errorf("batches of %s", sizes)
-	}
+		r.waiting(t, 101)
+		release()
+		for _, done := range append(rest, first) {
+			if got := <-done; got.err != nil || got.outcome != event.Accepted {
+				t.Errorf("got %+v", got)
+			}
+		}
+		if sizes := fmt.Sprint(r.gate.sizes()); sizes != "[1 40 40 20]" {
+			t.Errorf("batches of %s", sizes)
+		}
+	})
 }
 
 func TestQueueIsBounded(t *testing.T) {
@@ -256,164 +277,179 @@ func TestQueueIsBounded(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := newRig(t, test.change)
-			release := r.block()
-			var waiting []<-chan result
-			for n := range 3 {
-				waiting = append(waiting, r.submit(numbered(n)))
-			}
-			r.waiting(t, 3)
-			if _, err := r.Submit(test.e); !errors.Is(err, event.ErrBusy) {
-				t.Errorf("got %v, want ErrBusy", err)
-			}
-			release()
-			for _, done := range waiting {
-				if got := <-done; got.err != nil {
-					t.Error(got.err)
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, test.change)
+				release := r.block()
+				var waiting []<-chan result
+				for n := range 3 {
+					waiting = append(waiting, r.submit(numbered(n)))
 				}
-			}
-			if _, err := r.Submit(numbered(3)); err != nil {
-				t.Errorf("when there is room again: %v", err)
-			}
+				r.waiting(t, 3)
+				if _, err := r.Submit(test.e); !errors.Is(err, event.ErrBusy) {
+					t.Errorf("got %v, want ErrBusy", err)
+				}
+				release()
+				for _, done := range waiting {
+					if got := <-done; got.err != nil {
+						t.Error(got.err)
+					}
+				}
+				if _, err := r.Submit(numbered(3)); err != nil {
+					t.Errorf("when there is room again: %v", err)
+				}
+			})
 		})
 	}
 }
 
 func TestOneBadEventHarmsNobody(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, nil)
-	release := r.block()
-	first := r.submit(numbered(0))
-	testkit.Eventually(t, 10*time.Second, "a batch", func() bool { return len(r.gate.sizes()) == 1 })
-	var done []<-chan result
-	const bad = 37
-	for n := 1; n <= 100; n++ {
-		e := numbered(n)
-		if n == bad {
-			e.Payload = []byte{} // what no store can hold
-		}
-		done = append(done, r.submit(e))
-	}
-	r.waiting(t, 101)
-	release()
-	if got := <-first; got.err != nil {
-		t.Error(got.err)
-	}
-	for i, d := range done {
-		switch got := <-d; {
-		case i+1 == bad:
-			if !errors.Is(got.err, event.ErrInvalid) || got.outcome != event.Rejected {
-				t.Errorf("the bad event got %+v", got)
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		release := r.block()
+		first := r.submit(numbered(0))
+		r.batches(t, 1)
+		var done []<-chan result
+		const bad = 37
+		for n := 1; n <= 100; n++ {
+			e := numbered(n)
+			if n == bad {
+				e.Payload = []byte{} // what no store can hold
 			}
-		case got.err != nil || got.outcome != event.Accepted:
-			t.Errorf("event %d got %+v", i+1, got)
+			done = append(done, r.submit(e))
 		}
-	}
-	if got := r.count(t); got != 100 {
-		t.Errorf("%d events are counted, want 100", got)
-	}
-	if r.tally.rejected.Load() != 1 || r.tally.failed.Load() != 0 {
-		t.Errorf("observed %d rejected, %d batches failed", r.tally.rejected.Load(), r.tally.failed.Load())
-	}
+		r.waiting(t, 101)
+		release()
+		if got := <-first; got.err != nil {
+			t.Error(got.err)
+		}
+		for i, d := range done {
+			switch got := <-d; {
+			case i+1 == bad:
+				if !errors.Is(got.err, event.ErrInvalid) || got.outcome != event.Rejected {
+					t.Errorf("the bad event got %+v", got)
+				}
+			case got.err != nil || got.outcome != event.Accepted:
+				t.Errorf("event %d got %+v", i+1, got)
+			}
+		}
+		if got := r.count(t); got != 100 {
+			t.Errorf("%d events are counted, want 100", got)
+		}
+		if r.tally.rejected.Load() != 1 || r.tally.failed.Load() != 0 {
+			t.Errorf("observed %d rejected, %d batches failed", r.tally.rejected.Load(), r.tally.failed.Load())
+		}
+	})
 }
 
 func TestBlipsAreWaitedOut(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, func(c *ingest.Config) { c.GiveUpAfter = time.Minute })
-	failures := 3
-	r.gate.set(func(context.Context, []event.Event) error {
-		if failures--; failures >= 0 {
-			return fmt.Errorf("on purpose: %w", event.ErrUnavailable)
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, func(c *ingest.Config) { c.GiveUpAfter = time.Minute })
+		failures := 3
+		r.gate.set(func(context.Context, []event.Event) error {
+			if failures--; failures >= 0 {
+				return fmt.Errorf("on purpose: %w", event.ErrUnavailable)
+			}
+			return nil
+		})
+		if outcome, err := r.Submit(numbered(0)); err != nil || outcome != event.Accepted {
+			t.Errorf("got %v, %v", outcome, err)
 		}
-		return nil
+		if r.tally.retried.Load() != 3 || r.count(t) != 1 {
+			t.Errorf("%d retries, %d counted", r.tally.retried.Load(), r.count(t))
+		}
 	})
-	if outcome, err := r.Submit(numbered(0)); err != nil || outcome != event.Accepted {
-		t.Errorf("got %v, %v", outcome, err)
-	}
-	if r.tally.retried.Load() != 3 || r.count(t) != 1 {
-		t.Errorf("%d retries, %d counted", r.tally.retried.Load(), r.count(t))
-	}
 }
 
 // TestLostCommitConverges: the store commits, and its answer is lost.
 func TestLostCommitConverges(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, func(c *ingest.Config) { c.GiveUpAfter = time.Minute })
-	writer, err := r.store.OpenWriter(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	lost := false
-	r.gate.set(func(ctx context.Context, batch []event.Event) error {
-		if lost {
-			return nil
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, func(c *ingest.Config) { c.GiveUpAfter = time.Minute })
+		writer, err := r.store.OpenWriter(t.Context())
+		if err != nil {
+			t.Fatal(err)
 		}
-		lost = true
-		if _, err := writer.Write(ctx, batch, make([]event.Outcome, len(batch))); err != nil {
-			return err
+		lost := false
+		r.gate.set(func(ctx context.Context, batch []event.Event) error {
+			if lost {
+				return nil
+			}
+			lost = true
+			if _, err := writer.Write(ctx, batch, make([]event.Outcome, len(batch))); err != nil {
+				return err
+			}
+			return fmt.Errorf("the answer was lost: %w", event.ErrUnavailable)
+		})
+		if outcome, err := r.Submit(numbered(0)); err != nil || outcome != event.Duplicate {
+			t.Errorf("got %v, %v; the repeat finds its own first try", outcome, err)
 		}
-		return fmt.Errorf("the answer was lost: %w", event.ErrUnavailable)
+		if got := r.count(t); got != 1 {
+			t.Errorf("counted %d times", got)
+		}
 	})
-	if outcome, err := r.Submit(numbered(0)); err != nil || outcome != event.Duplicate {
-		t.Errorf("got %v, %v; the repeat finds its own first try", outcome, err)
-	}
-	if got := r.count(t); got != 1 {
-		t.Errorf("counted %d times", got)
-	}
 }
 
 func TestOutageIsRefusedFastAndEnds(t *testing.T) {
 	t.Parallel()
-	var away atomic.Bool
-	away.Store(true)
-	outage := fmt.Errorf("on purpose: %w", event.ErrUnavailable)
-	r := newRig(t, func(c *ingest.Config) {
-		c.GiveUpAfter = 50 * time.Millisecond
-		probe := c.Probe
-		c.Probe = func(ctx context.Context) error {
+	synctest.Test(t, func(t *testing.T) {
+		var away atomic.Bool
+		away.Store(true)
+		outage := fmt.Errorf("on purpose: %w", event.ErrUnavailable)
+		r := newRig(t, func(c *ingest.Config) {
+			c.GiveUpAfter = 50 * time.Millisecond
+			probe := c.Probe
+			c.Probe = func(ctx context.Context) error {
+				if away.Load() {
+					return outage
+				}
+				return probe(ctx)
+			}
+		})
+		r.gate.set(func(context.Context, []event.Event) error {
 			if away.Load() {
 				return outage
 			}
-			return probe(ctx)
+			return nil
+		})
+		if _, err := r.Submit(numbered(0)); !errors.Is(err, event.ErrUnavailable) {
+			t.Errorf("got %v, want ErrUnavailable", err)
+		}
+		synctest.Wait()
+		if r.Available() {
+			t.Error("the outage was not noticed")
+		}
+		tries := len(r.gate.sizes())
+		if _, err := r.Submit(numbered(0)); !errors.Is(err, event.ErrUnavailable) {
+			t.Errorf("got %v, want ErrUnavailable", err)
+		}
+		if got := len(r.gate.sizes()); got != tries {
+			t.Errorf("a refused event reached the database: %d tries, then %d", tries, got)
+		}
+		away.Store(false)
+		testkit.Eventually(t, 10*time.Second, "the return to be noticed", r.Available)
+		if outcome, err := r.Submit(numbered(0)); err != nil || outcome != event.Accepted {
+			t.Errorf("got %v, %v", outcome, err)
 		}
 	})
-	r.gate.set(func(context.Context, []event.Event) error {
-		if away.Load() {
-			return outage
-		}
-		return nil
-	})
-	if _, err := r.Submit(numbered(0)); !errors.Is(err, event.ErrUnavailable) {
-		t.Errorf("got %v, want ErrUnavailable", err)
-	}
-	testkit.Eventually(t, 10*time.Second, "the outage to be noticed", func() bool { return !r.Available() })
-	tries := len(r.gate.sizes())
-	if _, err := r.Submit(numbered(0)); !errors.Is(err, event.ErrUnavailable) {
-		t.Errorf("got %v, want ErrUnavailable", err)
-	}
-	if got := len(r.gate.sizes()); got != tries {
-		t.Errorf("a refused event reached the database: %d tries, then %d", tries, got)
-	}
-	away.Store(false)
-	testkit.Eventually(t, 10*time.Second, "the return to be noticed", r.Available)
-	if outcome, err := r.Submit(numbered(0)); err != nil || outcome != event.Accepted {
-		t.Errorf("got %v, %v", outcome, err)
-	}
 }
 
 func TestDefectsAreReportedAndSurvived(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, nil)
-	defect := errors.New("on purpose")
-	r.gate.set(func(context.Context, []event.Event) error { return defect })
-	_, err := r.Submit(numbered(0))
-	if !errors.Is(err, defect) || errors.Is(err, event.ErrUnavailable) {
-		t.Errorf("got %v", err)
-	}
-	r.gate.set(nil)
-	if outcome, err := r.Submit(numbered(0)); err != nil || outcome != event.Accepted {
-		t.Errorf("afterwards %v, %v", outcome, err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		defect := errors.New("on purpose")
+		r.gate.set(func(context.Context, []event.Event) error { return defect })
+		_, err := r.Submit(numbered(0))
+		if !errors.Is(err, defect) || errors.Is(err, event.ErrUnavailable) {
+			t.Errorf("got %v", err)
+		}
+		r.gate.set(nil)
+		if outcome, err := r.Submit(numbered(0)); err != nil || outcome != event.Accepted {
+			t.Errorf("afterwards %v, %v", outcome, err)
+		}
+	})
 }
 
 type brokenCounters struct{}
@@ -422,79 +458,90 @@ func (brokenCounters) Publish(context.Context, []event.Total) error { return eve
 
 func TestCountersThatFailDontFailEvents(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, func(c *ingest.Config) { c.Counters = brokenCounters{} })
-	if outcome, err := r.Submit(numbered(0)); err != nil || outcome != event.Accepted {
-		t.Errorf("got %v, %v", outcome, err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, func(c *ingest.Config) { c.Counters = brokenCounters{} })
+		if outcome, err := r.Submit(numbered(0)); err != nil || outcome != event.Accepted {
+			t.Errorf("got %v, %v", outcome, err)
+		}
+	})
 }
 
 // Whoever committed an event may have died before it published the count.
 func TestADuplicatePublishesWhatWasLost(t *testing.T) {
 	t.Parallel()
-	counters := memory.NewCounters(100)
-	r := newRig(t, func(c *ingest.Config) { c.Counters = counters })
-	dead, err := r.store.OpenWriter(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := dead.Write(t.Context(), []event.Event{numbered(0)}, make([]event.Outcome, 1)); err != nil {
-		t.Fatal(err)
-	}
-	if outcome, err := r.Submit(numbered(0)); err != nil || outcome != event.Duplicate {
-		t.Fatalf("got %v, %v", outcome, err)
-	}
-	live, err := counters.Totals(t.Context(), "a")
-	if err != nil || len(live) != 1 || live[0].Count != 1 {
-		t.Errorf("published %v, %v", live, err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		counters := memory.NewCounters(100)
+		r := newRig(t, func(c *ingest.Config) { c.Counters = counters })
+		dead, err := r.store.OpenWriter(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := dead.Write(t.Context(), []event.Event{numbered(0)}, make([]event.Outcome, 1)); err != nil {
+			t.Fatal(err)
+		}
+		if outcome, err := r.Submit(numbered(0)); err != nil || outcome != event.Duplicate {
+			t.Fatalf("got %v, %v", outcome, err)
+		}
+		live, err := counters.Totals(t.Context(), "a")
+		if err != nil || len(live) != 1 || live[0].Count != 1 {
+			t.Errorf("published %v, %v", live, err)
+		}
+	})
 }
 
 func TestCloseWritesWhatWaits(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, nil)
-	release := r.block()
-	var waiting []<-chan result
-	for n := range 20 {
-		waiting = append(waiting, r.submit(numbered(n)))
-	}
-	r.waiting(t, 20)
-	closed := make(chan error, 1)
-	go func() { closed <- r.Close(context.Background()) }()
-	testkit.Eventually(t, 10*time.Second, "the service to stop", func() bool { return !r.Available() })
-	if _, err := r.Submit(numbered(99)); !errors.Is(err, event.ErrUnavailable) {
-		t.Errorf("a new event got %v, want ErrUnavailable", err)
-	}
-	release()
-	for _, done := range waiting {
-		if got := <-done; got.err != nil || got.outcome != event.Accepted {
-			t.Errorf("got %+v", got)
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		release := r.block()
+		var waiting []<-chan result
+		for n := range 20 {
+			waiting = append(waiting, r.submit(numbered(n)))
 		}
-	}
-	if err := <-closed; err != nil {
-		t.Error(err)
-	}
-	if r.gate.opened != 1 || r.gate.closed != 1 {
-		t.Errorf("%d writers opened, %d closed", r.gate.opened, r.gate.closed)
-	}
-	if err := r.Close(context.Background()); err != nil {
-		t.Errorf("closing again: %v", err)
-	}
+		r.waiting(t, 20)
+		closed := make(chan error, 1)
+		go func() { closed <- r.Close(context.Background()) }()
+		synctest.Wait()
+		if r.Available() {
+			t.Error("the service has not stopped")
+		}
+		if _, err := r.Submit(numbered(99)); !errors.Is(err, event.ErrUnavailable) {
+			t.Errorf("a new event got %v, want ErrUnavailable", err)
+		}
+		release()
+		for _, done := range waiting {
+			if got := <-done; got.err != nil || got.outcome != event.Accepted {
+				t.Errorf("got %+v", got)
+			}
+		}
+		if err := <-closed; err != nil {
+			t.Error(err)
+		}
+		if r.gate.opened != 1 || r.gate.closed != 1 {
+			t.Errorf("%d writers opened, %d closed", r.gate.opened, r.gate.closed)
+		}
+		if err := r.Close(context.Background()); err != nil {
+			t.Errorf("closing again: %v", err)
+		}
+	})
 }
 
 func TestCloseInAHurryAnswersEverybody(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, func(c *ingest.Config) { c.GiveUpAfter = time.Hour })
-	r.block() // for good
-	done := r.submit(numbered(0))
-	r.waiting(t, 1)
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if err := r.Close(ctx); !errors.Is(err, context.Canceled) {
-		t.Errorf("closing: %v", err)
-	}
-	if got := <-done; !errors.Is(got.err, event.ErrUnavailable) {
-		t.Errorf("who waited got %+v", got)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, func(c *ingest.Config) { c.GiveUpAfter = time.Hour })
+		r.block() // for good
+		done := r.submit(numbered(0))
+		r.waiting(t, 1)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := r.Close(ctx); !errors.Is(err, context.Canceled) {
+			t.Errorf("closing: %v", err)
+		}
+		if got := <-done; !errors.Is(got.err, event.ErrUnavailable) {
+			t.Errorf("who waited got %+v", got)
+		}
+	})
 }
 
 func TestNewIDsAreVersion7(t *testing.T) {
@@ -569,21 +616,23 @@ func BenchmarkSubmitBatch(b *testing.B) {
 // same, once somebody has waited for long enough.
 func TestAnotherWriterJoinsUnasked(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, func(c *ingest.Config) { c.Writers = 2 })
-	open := make(chan struct{})
-	r.gate.set(func(_ context.Context, batch []event.Event) error {
-		if batch[0].ID == numbered(0).ID { // the first writer hangs
-			<-open
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, func(c *ingest.Config) { c.Writers = 2 })
+		open := make(chan struct{})
+		r.gate.set(func(_ context.Context, batch []event.Event) error {
+			if batch[0].ID == numbered(0).ID { // the first writer hangs
+				<-open
+			}
+			return nil
+		})
+		hanging := r.submit(numbered(0))
+		r.batches(t, 1)
+		if got := <-r.submit(numbered(1)); got.err != nil || got.outcome != event.Accepted {
+			t.Errorf("got %+v", got)
 		}
-		return nil
+		close(open)
+		if got := <-hanging; got.err != nil {
+			t.Errorf("got %+v", got)
+		}
 	})
-	hanging := r.submit(numbered(0))
-	testkit.Eventually(t, 10*time.Second, "the first writer to be at work", func() bool { return len(r.gate.sizes()) == 1 })
-	if got := <-r.submit(numbered(1)); got.err != nil || got.outcome != event.Accepted {
-		t.Errorf("got %+v", got)
-	}
-	close(open)
-	if got := <-hanging; got.err != nil {
-		t.Errorf("got %+v", got)
-	}
 }

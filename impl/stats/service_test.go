@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"pgregory.net/rapid"
@@ -252,31 +253,33 @@ func TestReconciliationForgetsWhatWasNeverTrue(t *testing.T) {
 // A failover to a copy that lagged behind: it is complete, by its own account.
 func TestAnOlderCopyIsBelievedWhenItWasCompared(t *testing.T) {
 	t.Parallel()
-	r, done := newRig(t, t.TempDir(), 1)
-	defer done()
-	older := memory.NewCounters(1000)
-	for _, eventType := range []string{"a", "b"} {
-		if err := older.Fill(t.Context(), eventType, r.store(t, eventType, 1)); err != nil {
-			t.Fatal(err)
+	synctest.Test(t, func(t *testing.T) {
+		r, done := newRig(t, t.TempDir(), 1)
+		defer done()
+		older := memory.NewCounters(1000)
+		for _, eventType := range []string{"a", "b"} {
+			if err := older.Fill(t.Context(), eventType, r.store(t, eventType, 1)); err != nil {
+				t.Fatal(err)
+			}
+			if err := r.Publish(t.Context(), r.store(t, eventType, 1)); err != nil {
+				t.Fatal(err)
+			}
+			r.want(t, eventType, 2)
 		}
-		if err := r.Publish(t.Context(), r.store(t, eventType, 1)); err != nil {
-			t.Fatal(err)
-		}
-		r.want(t, eventType, 2)
-	}
-	r.live.replace(older)
-	r.want(t, "b", 2)
-	asked := r.heard.record
-	ctx, stop := context.WithCancel(t.Context())
-	ran := make(chan struct{})
-	go func() { defer close(ran); r.Run(ctx) }()
-	defer func() { stop(); <-ran }()
-	// One round for each of them; then the copy answers, and rightly.
-	testkit.Eventually(t, time.Minute, "the copy to be believed", func() bool {
+		r.live.replace(older)
 		r.want(t, "b", 2)
-		was := r.heard.record
-		r.want(t, "a", 2)
-		return was > asked && r.heard.record == was
+		asked := r.heard.record
+		ctx, stop := context.WithCancel(t.Context())
+		ran := make(chan struct{})
+		go func() { defer close(ran); r.Run(ctx) }()
+		defer func() { stop(); <-ran }()
+		// One round for each of them; then the copy answers, and rightly.
+		testkit.Eventually(t, time.Minute, "the copy to be believed", func() bool {
+			r.want(t, "b", 2)
+			was := r.heard.record
+			r.want(t, "a", 2)
+			return was > asked && r.heard.record == was
+		})
 	})
 }
 
@@ -305,31 +308,33 @@ func TestReconciliationPagesThroughTheTypes(t *testing.T) {
 
 func TestRunReconcilesUntilTold(t *testing.T) {
 	t.Parallel()
-	r := start(t)
-	service := stats.New(stats.Config{
-		Reader: r.record, Live: r.live, Observer: &heard{}, Logger: slog.New(slog.DiscardHandler), Clock: time.Now,
-		RecordPeriod: time.Millisecond, SettleTime: time.Millisecond,
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t)
+		service := stats.New(stats.Config{
+			Reader: r.record, Live: r.live, Observer: &heard{}, Logger: slog.New(slog.DiscardHandler), Clock: time.Now,
+			RecordPeriod: time.Millisecond, SettleTime: time.Millisecond,
+		})
+		if _, err := service.Count(t.Context(), "a"); err != nil {
+			t.Fatal(err)
+		}
+		r.store(t, "a", 1)
+		if n, err := service.Count(t.Context(), "a"); err != nil || n != 1 {
+			t.Fatal(n, err)
+		}
+		r.store(t, "a", 1)
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan struct{})
+		go func() {
+			service.Run(ctx)
+			close(ended)
+		}()
+		testkit.Eventually(t, 10*time.Second, "the count to be reconciled", func() bool {
+			n, err := service.Count(t.Context(), "a")
+			return err == nil && n == 2
+		})
+		cancel()
+		<-ended
 	})
-	if _, err := service.Count(t.Context(), "a"); err != nil {
-		t.Fatal(err)
-	}
-	r.store(t, "a", 1)
-	if n, err := service.Count(t.Context(), "a"); err != nil || n != 1 {
-		t.Fatal(n, err)
-	}
-	r.store(t, "a", 1)
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan struct{})
-	go func() {
-		service.Run(ctx)
-		close(ended)
-	}()
-	testkit.Eventually(t, 10*time.Second, "the count to be reconciled", func() bool {
-		n, err := service.Count(t.Context(), "a")
-		return err == nil && n == 2
-	})
-	cancel()
-	<-ended
 }
 
 // TestCountsEqualRows: whatever publications get lost or come late, after a round

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"highload.example/analytics/gen/pgdb"
@@ -57,6 +58,8 @@ type Config struct {
 
 	// Logger gets warnings. Default: none are written.
 	Logger *slog.Logger
+
+	dial pgconn.DialFunc // opens connections; default: the driver's own
 }
 
 // withDefaults returns c with every unset field at its default, except those
@@ -141,6 +144,9 @@ func poolConfig(c Config) (*pgxpool.Config, error) {
 	}
 	if c.ConnectTimeout > 0 {
 		cfg.ConnConfig.ConnectTimeout = c.ConnectTimeout
+	}
+	if c.dial != nil {
+		cfg.ConnConfig.DialFunc = c.dial
 	}
 	cfg.ConnConfig.DialFunc = hurried(cfg.ConnConfig.DialFunc, cfg.ConnConfig.ConnectTimeout)
 	cfg.MaxConnLifetime = connLifetime

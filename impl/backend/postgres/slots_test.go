@@ -130,7 +130,7 @@ func TestWriterThatLostItsSlotClaimsAnother(t *testing.T) {
 // waiting for them.
 func TestPartitionIsMadeBesideOtherTransactions(t *testing.T) {
 	t.Parallel()
-	s := open(t, postgres.Config{URL: testkit.Postgres(t), StatementTimeout: 5 * time.Second})
+	s := open(t, postgres.Config{URL: testkit.Postgres(t)})
 	w := openWriter(t, s)
 	mustWrite(t, w, login(0))
 

@@ -1,6 +1,7 @@
 package postgres_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,8 +27,13 @@ type testStore struct {
 	backendtest.PostgresView
 }
 
+// open opens a store. Unless a test is about a time-out, it has the patience that a
+// busy machine needs.
 func open(t testing.TB, c postgres.Config) testStore {
 	t.Helper()
+	c.ConnectTimeout = cmp.Or(c.ConnectTimeout, 10*time.Second) // goodbyes are known by having more than that
+	c.StatementTimeout = cmp.Or(c.StatementTimeout, patience)
+	c.QuestionTimeout = cmp.Or(c.QuestionTimeout, patience)
 	s, err := postgres.Open(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)

@@ -16,7 +16,8 @@ import (
 func TestPartitionsAheadWaitForTheirTurnAlone(t *testing.T) {
 	t.Parallel()
 	url := testkit.Postgres(t)
-	s := open(t, postgres.Config{URL: url})
+	// Were there no limit to its wait, a batch would be given up long before it.
+	s := open(t, postgres.Config{URL: url, StatementTimeout: time.Hour})
 	mustWrite(t, openWriter(t, s), login(0))
 	tx, err := s.DB.Begin(t.Context())
 	if err != nil {
@@ -27,17 +28,12 @@ func TestPartitionsAheadWaitForTheirTurnAlone(t *testing.T) {
 	}
 	from := time.Unix(login(0).OccurredAt, 0)
 	ahead := make(chan error, 1)
-	begin := time.Now()
 	go func() { ahead <- s.EnsurePartitions(t.Context(), from, from.AddDate(0, 2, 0)) }()
 	testkit.Eventually(t, patience, "someone to hold the lock of partition makers", func() bool {
 		return s.value(t, `SELECT (count(*) > 0)::text FROM pg_locks WHERE locktype = 'advisory' AND granted
 			AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`) == "true" || len(ahead) > 0
 	})
-	mustWrite(t, openWriter(t, open(t, postgres.Config{URL: url})), login(1))
-	// The statement time-out is 10 s.
-	if took := time.Since(begin); took > 5*time.Second {
-		t.Errorf("a batch waited %v for a partition that was there", took)
-	}
+	mustWrite(t, openWriter(t, open(t, postgres.Config{URL: url})), login(1)) // or the statement times out
 	if err := <-ahead; !errors.Is(err, event.ErrUnavailable) {
 		t.Errorf("EnsurePartitions: %v, want ErrUnavailable", err)
 	}
