@@ -48,7 +48,7 @@ func StartPostgres(t testing.TB) *Server {
 	t.Helper()
 	s, err := harness.StartPostgres(harness.PostgresConfig{})
 	if err != nil {
-		cannotStart(t, err)
+		StartFailed(t, err)
 	}
 	t.Cleanup(s.Remove)
 	template, err := makeTemplate(s.URL())
@@ -73,7 +73,7 @@ func sharedPostgres(t testing.TB) string {
 	if shared.postgres == nil {
 		s, err := harness.StartPostgres(harness.PostgresConfig{})
 		if err != nil {
-			cannotStart(t, err)
+			StartFailed(t, err)
 		}
 		shared.postgres = s
 	}

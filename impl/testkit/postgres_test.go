@@ -144,7 +144,7 @@ func TestManyMayWantTheTemplateAtOnce(t *testing.T) {
 	t.Parallel()
 	server, err := harness.StartPostgres(harness.PostgresConfig{})
 	if err != nil {
-		cannotStart(t, err)
+		StartFailed(t, err)
 	}
 	t.Cleanup(server.Remove)
 	const many = 8

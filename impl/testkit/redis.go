@@ -61,7 +61,7 @@ func StartRedis(t testing.TB, args ...string) *Server {
 	t.Helper()
 	s, err := harness.StartRedis(args...)
 	if err != nil {
-		cannotStart(t, err)
+		StartFailed(t, err)
 	}
 	t.Cleanup(s.Remove)
 	return &Server{Server: s, t: t, url: s.URL()}
@@ -78,7 +78,7 @@ func sharedRedis(t testing.TB) string {
 	if shared.redis == nil {
 		s, err := harness.StartRedis()
 		if err != nil {
-			cannotStart(t, err)
+			StartFailed(t, err)
 		}
 		shared.redis = s
 	}

@@ -61,10 +61,10 @@ func (s *sharedServers) stop() {
 	s.postgres, s.redis = nil, nil
 }
 
-// cannotStart ends a test that can't have its server. Only where the program isn't
+// StartFailed ends a test that can't start a program. Only where the program isn't
 // installed, and tests aren't required, is the test skipped; everything else is a
 // failure.
-func cannotStart(t testing.TB, err error) {
+func StartFailed(t testing.TB, err error) {
 	t.Helper()
 	if !errors.Is(err, harness.ErrNotInstalled) || os.Getenv(EnvRequired) != "" {
 		t.Fatalf("testkit: %v", err)

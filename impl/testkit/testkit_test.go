@@ -59,7 +59,7 @@ func TestOnlyAMissingProgramSkipsAndNotWhenTestsAreRequired(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Setenv(EnvRequired, c.required)
-			o := observe(t, func(tb testing.TB) { cannotStart(tb, c.err) })
+			o := observe(t, func(tb testing.TB) { StartFailed(tb, c.err) })
 			if (o.skipped != "") != c.skips || (o.failed != "") == c.skips {
 				t.Fatalf("skipped %q, failed %q", o.skipped, o.failed)
 			}

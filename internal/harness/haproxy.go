@@ -80,7 +80,7 @@ func FindHAProxy() (string, error) {
 			return path, nil
 		}
 	}
-	return "", errors.New("haproxy is not installed: run scripts/test-deps.sh haproxy")
+	return "", fmt.Errorf("HAProxy is %w: run scripts/test-deps.sh haproxy", ErrNotInstalled)
 }
 
 // AwaitTraffic waits until GET /readyz gets through to a replica.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"sync"
 	"time"
@@ -37,6 +38,7 @@ const (
 	DropResponses NetworkState = "drop-responses" // requests arrive, and the response breaks the connection
 	HalfOpen      NetworkState = "half-open"      // nothing arrives and neither side is told, on new connections too
 	Refused       NetworkState = "refuse"         // connections break, and new ones are refused
+	RefuseNew     NetworkState = "refuse-new"     // new connections are refused, the others go on
 )
 
 // link is a connection through the proxy.
@@ -95,12 +97,14 @@ func (p *Proxy) Set(state NetworkState, delay time.Duration) error {
 	close(p.changed)
 	p.changed = make(chan struct{})
 	switch state {
-	case Refused:
+	case Refused, RefuseNew:
 		if p.listener != nil {
 			_ = p.listener.Close() // it may be closed
 			p.listener = nil
 		}
-		p.cut()
+		if state == Refused {
+			p.cut()
+		}
 		return nil
 	case HalfOpen:
 		for l := range p.links {
@@ -222,6 +226,7 @@ type parcel struct {
 	text []byte
 	due  time.Time // when it arrives; zero: at once
 	last bool      // the side has ended
+	cut  bool      // the side has broken the connection
 }
 
 // maxUnderway is how many parcels are on their way: more than a delay is to hold up. A
@@ -250,7 +255,7 @@ func (p *Proxy) pump(l *link, from, to *net.TCPConn, answers bool) {
 			l.reset()
 			return
 		}
-		next := parcel{text: buffer[:n], last: err != nil}
+		next := parcel{text: buffer[:n], last: err != nil, cut: err != nil && !errors.Is(err, io.EOF)}
 		if state == Delayed {
 			next.due = time.Now().Add(delay)
 		}
@@ -275,7 +280,10 @@ func (p *Proxy) deliver(l *link, way <-chan parcel, to *net.TCPConn) {
 				continue
 			}
 		}
-		if next.last {
+		switch {
+		case next.cut:
+			l.reset() // as a network passes a reset on
+		case next.last:
 			_ = to.CloseWrite() // it may have closed too
 		}
 	}

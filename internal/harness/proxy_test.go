@@ -144,6 +144,11 @@ func TestNetworkStates(t *testing.T) {
 		t.Errorf("cut: %v", err)
 	}
 
+	// The server has noticed that both connections are gone.
+	if !PollUntil(long, func() bool { return e.ended.Load() == 2 }) {
+		t.Fatalf("%d connections ended at the server", e.ended.Load())
+	}
+
 	before := dial(t, p)
 	if err := say(before, long); err != nil {
 		t.Fatal(err)
@@ -174,6 +179,56 @@ func TestNetworkStates(t *testing.T) {
 	set(t, p, Healthy, 0)
 	if err := say(dial(t, p), long); err != nil {
 		t.Errorf("after refused: %v", err)
+	}
+}
+
+func TestProxyRefusesNewConnections(t *testing.T) {
+	t.Parallel()
+	p := startProxy(t, startEcho(t).address)
+	old := dial(t, p)
+	must(t, say(old, long))
+	set(t, p, RefuseNew, 0)
+	if _, err := net.Dial("tcp", p.Address()); !errors.Is(err, syscall.ECONNREFUSED) {
+		t.Errorf("a new connection: %v", err)
+	}
+	if err := say(old, long); err != nil {
+		t.Errorf("the old connection: %v", err)
+	}
+	set(t, p, Healthy, 0)
+	if err := say(dial(t, p), long); err != nil {
+		t.Errorf("afterwards: %v", err)
+	}
+}
+
+// A reset stays one, whichever side it comes from, and an orderly end stays that.
+func TestProxyPassesResetsOn(t *testing.T) {
+	t.Parallel()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	t.Cleanup(func() { _ = listener.Close() })
+	p := startProxy(t, listener.Addr().String())
+	for name, c := range map[string]struct {
+		reset bool
+		want  error
+	}{"a reset": {true, syscall.ECONNRESET}, "an end": {false, io.EOF}} {
+		for _, byServer := range []bool{true, false} {
+			client := dial(t, p)
+			server, err := listener.Accept()
+			must(t, err)
+			from, to := client, server
+			if byServer {
+				from, to = server, client
+			}
+			if c.reset {
+				must(t, from.(*net.TCPConn).SetLinger(0))
+			}
+			must(t, from.Close())
+			must(t, to.SetReadDeadline(time.Now().Add(long)))
+			if _, err := to.Read(make([]byte, 1)); !errors.Is(err, c.want) {
+				t.Errorf("%s, by the server: %t: %v", name, byServer, err)
+			}
+			_ = to.Close()
+		}
 	}
 }
 

@@ -28,7 +28,8 @@ type Config struct {
 	Logs    string          // the directory of the processes' logs; empty: they are kept in memory
 	Program harness.Program // the product; without a path it is built with failpoints
 	Env     []string        // settings of every replica: NAME=value
-	// Replicas is how many there are; 0: 3, and 1 when Embedded.
+	// Replicas is how many there are; 0: 3, and 1 when Embedded; NoReplicas: none but the
+	// caller's own servers at Addresses.
 	Replicas int
 	// Embedded is one replica with a database of its own.
 	Embedded bool
@@ -98,8 +99,11 @@ func Open(ctx context.Context, c Config) (*Fleet, error) {
 			return f, err
 		}
 	}
-	if c.Replicas == 0 {
+	switch c.Replicas {
+	case 0:
 		c.Replicas = defaultReplicas
+	case NoReplicas:
+		c.Replicas = 0
 	}
 	c.Balancer = c.Balancer || c.Stores
 	f.config = c
@@ -111,6 +115,9 @@ func Open(ctx context.Context, c Config) (*Fleet, error) {
 
 // defaultReplicas is how many there are.
 const defaultReplicas = 3
+
+// NoReplicas is a Config.Replicas.
+const NoReplicas = -1
 
 func (f *Fleet) logFile(name string) string {
 	if f.config.Logs == "" {

@@ -1,5 +1,3 @@
-//go:build scaleout
-
 package scaleout_test
 
 import (
@@ -9,71 +7,71 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 
 	"highload.example/analytics/impl/testkit"
+	"highload.example/analytics/test/fleet"
+	"highload.example/analytics/test/fleet/fleettest"
 )
 
-// Eight replicas count the same three types, and are sent the same batches at the same
-// time, in opposite orders. One is killed, another stops in order, both come back.
-func TestEightReplicasContend(t *testing.T) {
+// TestReplicaContention has eight replicas count the same three types, and get the same
+// batches at the same time, in opposite orders. One is killed, another stops in order, both
+// come back.
+func TestReplicaContention(t *testing.T) {
 	t.Parallel()
-	pg := testkit.Postgres(t)
-	f := startFleet(t, 8, "PG_URL="+pg, "REDIS_URL="+testkit.StartRedis(t).URL(), "PG_MAX_CONNS=6", "QUERY_CONCURRENCY=1", "SHUTDOWN_DELAY=0s")
-	tr := f.start("login", "purchase", "view")
-	tr.flows()
+	database := testkit.Postgres(t)
+	f := fleettest.Open(t, fleet.Config{
+		Replicas: 8,
+		Env:      []string{"PG_URL=" + database, "REDIS_URL=" + testkit.StartRedis(t).URL(), "PG_MAX_CONNS=6", "QUERY_CONCURRENCY=1", "SHUTDOWN_DELAY=0s"},
+	})
+	traffic := startTraffic(t, f, "login", "purchase", "view")
+	traffic.Await()
 
 	const batches, size = 20, 200
+	client := fleettest.Client(t)
 	for b := range batches {
 		var events []string
+		var numbers []int64
 		for i := range size {
-			events = append(events, fmt.Sprintf(`{"user_id":%d,"event_type":"login","timestamp":%d,"event_id":%q}`, i%7+1, 1_690_000_000+i%300, id(1000+b, i)))
+			number := 1<<40 + int64(b*size+i)
+			events = append(events, fmt.Sprintf(`{"user_id":%d,"event_type":"login","timestamp":%d,"event_id":%q,"payload":{"n":%d}}`,
+				i%7+1, 1_690_000_000+i%300, eventID(1+b, i), number))
+			numbers = append(numbers, number)
 		}
 		var senders sync.WaitGroup
-		for r := range f.replicas {
-			body := "[" + strings.Join(events, ",") + "]"
-			if r%2 == 1 {
-				opposite := slices.Clone(events)
-				slices.Reverse(opposite)
-				body = "[" + strings.Join(opposite, ",") + "]"
+		for i, r := range f.Replicas {
+			ordered := events
+			if i%2 == 1 {
+				ordered = slices.Clone(events)
+				slices.Reverse(ordered)
 			}
 			senders.Go(func() {
-				response, err := f.client.Post(f.replicas[r].url+"/events", "application/json", strings.NewReader(body))
+				response, err := client.Post(r.URL+"/events", "application/json", strings.NewReader("["+strings.Join(ordered, ",")+"]"))
 				if err != nil {
 					t.Error(err)
 					return
 				}
 				defer response.Body.Close()
-				text, _ := io.ReadAll(response.Body)
-				if response.StatusCode != http.StatusAccepted || !strings.Contains(string(text), `"rejected":0,"retry":0`) {
-					t.Errorf("%s %.300s", response.Status, text)
+				text, err := io.ReadAll(response.Body)
+				if err != nil || response.StatusCode != http.StatusAccepted || !strings.Contains(string(text), `"rejected":0,"retry":0`) {
+					t.Errorf("%s %.300s %v", response.Status, text, err)
 				}
 			})
 		}
 		senders.Wait()
-		tr.sent[0].Add(size) // once, however many were told that it is stored
+		traffic.Record("login", numbers...) // once, however many replicas said that they are stored
 	}
 
-	killed, stopped := f.replicas[0], f.replicas[1]
-	killed.kill(t)
-	if err := stopped.command.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
-	<-stopped.ended
-	if code := stopped.command.ProcessState.ExitCode(); code != 0 {
-		t.Errorf("a replica that was told to stop exited with %d", code)
-	}
-	tr.flows()
-	killed.killed.Store(false)
-	for _, r := range []*replica{killed, stopped} {
-		r.start(t)
-		f.awaitReady(r)
-	}
-	tr.flows()
-	tr.end(pg)
-	tr.only("202", "no answer")
-	if owners := value(t, pg, "SELECT count(DISTINCT owner)::text || ' in ' || count(DISTINCT slot) FROM writer_slots WHERE expires_at > now()"); owners == "0 in 0" {
-		t.Error("nobody owns a slot")
+	killed, stopped := f.Replicas[0], f.Replicas[1]
+	fleettest.Must(t, killed.Kill())
+	fleettest.Must(t, stopped.Terminate(t.Context()))
+	traffic.Await()
+	fleettest.Must(t, killed.Start(t.Context()))
+	fleettest.Must(t, stopped.Start(t.Context()))
+	traffic.Await()
+	traffic.Check(database)
+	traffic.ExpectResponses("POST without response", "GET without response")
+	if owners := value(t, database, "SELECT count(DISTINCT owner)::text || ' in ' || count(DISTINCT slot) FROM writer_slots WHERE expires_at > now()"); owners == "0 in 0" {
+		t.Error("no replica owns a slot")
 	}
 }

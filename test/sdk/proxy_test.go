@@ -1,12 +1,10 @@
-//go:build sdk
-
 package sdk_test
 
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -16,6 +14,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"highload.example/analytics/internal/harness"
 )
 
 // fault is what happens to one request, or to those through another.
@@ -40,14 +40,14 @@ type request struct {
 
 // proxy stands before a server and makes faults.
 type proxy struct {
-	t      *testing.T
-	server *server
-	faults []fault
-	gate   *gate
-	http   *http.Server
-	client *http.Client // to the server
-	work   sync.WaitGroup
-	ending chan struct{} // closed at the end, for requests that hang
+	t       *testing.T
+	server  *harness.Product
+	faults  []fault
+	network *harness.Proxy // between the driver and the proxy
+	http    *http.Server
+	client  *http.Client // to the server
+	work    sync.WaitGroup
+	ending  chan struct{} // closed at the end, for requests that hang
 
 	mu       sync.Mutex
 	count    int // of POST /events, and of those that found the port closed
@@ -55,32 +55,43 @@ type proxy struct {
 	settled  map[string]bool // ids that the driver's process was told about
 }
 
-func startProxy(t *testing.T, s *server, faults []fault) *proxy {
+func startProxy(t *testing.T, s *harness.Product, faults []fault) *proxy {
 	t.Helper()
-	g, err := newGate()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	transport := &http.Transport{DisableCompression: true}
 	p := &proxy{
-		t: t, server: s, faults: faults, gate: g, settled: map[string]bool{},
+		t: t, server: s, faults: faults, settled: map[string]bool{},
 		client: &http.Client{Transport: transport, Timeout: time.Minute}, ending: make(chan struct{}),
 	}
 	p.http = &http.Server{Handler: http.HandlerFunc(p.serve), ReadHeaderTimeout: time.Minute}
-	p.work.Go(func() { _ = p.http.Serve(g) }) // its error says that it was closed
+	p.work.Go(func() { _ = p.http.Serve(listener) }) // its error says that it was closed
+	// In this order: a port that is to open again mustn't after the network's end.
 	t.Cleanup(func() {
 		close(p.ending)
-		g.Close()
 		p.http.Close()
 		p.work.Wait()
 		transport.CloseIdleConnections()
+		if p.network != nil {
+			p.network.Close()
+		}
 	})
-	// The first request finds the port closed if it is to.
-	p.refuseNext()
+	address, err := harness.FreeAddress("127.0.0.1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.network, err = harness.NewProxy("driver to server", address, listener.Addr().String()); err != nil {
+		t.Fatal(err)
+	}
+	if p.refuseNext() {
+		p.reopen()
+	}
 	return p
 }
 
-func (p *proxy) url() string { return "http://" + p.gate.address }
+func (p *proxy) url() string { return "http://" + p.network.Address() }
 
 // faultOf returns the fault of a request, which may be none.
 func (p *proxy) faultOf(n int) fault {
@@ -100,12 +111,29 @@ func (p *proxy) refuseNext() bool {
 		return false
 	}
 	p.count++
-	p.gate.shut()
+	if err := p.network.Set(harness.RefuseNew, 0); err != nil {
+		p.t.Error(err)
+	}
 	return true
 }
 
 // refuseTime is how long the port is closed.
 const refuseTime = 200 * time.Millisecond
+
+// reopen opens the port after a while. Should another process have it then, it tries until
+// that is gone.
+func (p *proxy) reopen() {
+	p.work.Go(func() {
+		select {
+		case <-time.After(refuseTime):
+		case <-p.ending:
+			return
+		}
+		if err := harness.Poll(context.Background(), time.Minute, func(context.Context) error { return p.network.Set(harness.Healthy, 0) }); err != nil {
+			p.t.Error(err)
+		}
+	})
+}
 
 func (p *proxy) serve(w http.ResponseWriter, r *http.Request) {
 	p.work.Add(1) // while Serve runs, or ran a moment ago: the test waits for both
@@ -137,7 +165,7 @@ func (p *proxy) serve(w http.ResponseWriter, r *http.Request) {
 	p.mu.Unlock()
 	if p.refuseNext() {
 		w.Header().Set("Connection", "close")
-		defer func() { time.AfterFunc(refuseTime, p.gate.open) }()
+		defer p.reopen()
 	}
 
 	switch f := p.faultOf(n); f.Do {
@@ -175,11 +203,13 @@ func (p *proxy) serve(w http.ResponseWriter, r *http.Request) {
 	case "restart_server":
 		answered := make(chan *answer, 1)
 		go func() { answered <- p.forward(r, body) }()
-		p.server.kill()
+		if err := p.server.Kill(); err != nil {
+			p.t.Error(err)
+		}
 		p.settle(seen, p.answer(w, <-answered))
 		p.work.Go(func() {
-			if !p.server.start() {
-				p.t.Error("the server didn't start again")
+			if err := p.server.Start(context.Background()); err != nil {
+				p.t.Error(err)
 			}
 		})
 	default:
@@ -196,7 +226,7 @@ type answer struct {
 
 // forward passes a request on, and returns nil when the server doesn't answer.
 func (p *proxy) forward(r *http.Request, body []byte) *answer {
-	out, err := http.NewRequest(r.Method, p.server.url()+r.URL.RequestURI(), bytes.NewReader(body))
+	out, err := http.NewRequest(r.Method, p.server.URL+r.URL.RequestURI(), bytes.NewReader(body))
 	if err != nil {
 		p.t.Error(err)
 		return nil
@@ -401,95 +431,4 @@ func idOf(event json.RawMessage) string {
 	}
 	_ = json.Unmarshal(event, &e) // the server says what is wrong with it
 	return e.ID
-}
-
-// gate is a listener whose port can be closed for a while.
-type gate struct {
-	address string
-
-	mu       sync.Mutex
-	listener net.Listener // nil while shut
-	changed  chan struct{}
-	closed   bool
-}
-
-func newGate() (*gate, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, err
-	}
-	return &gate{address: listener.Addr().String(), listener: listener, changed: make(chan struct{})}, nil
-}
-
-// Accept waits for a connection, also while the port is closed.
-func (g *gate) Accept() (net.Conn, error) {
-	for {
-		g.mu.Lock()
-		listener, changed, closed := g.listener, g.changed, g.closed
-		g.mu.Unlock()
-		if closed {
-			return nil, net.ErrClosed
-		}
-		if listener == nil {
-			<-changed
-			continue
-		}
-		conn, err := listener.Accept()
-		if err == nil || !errors.Is(err, net.ErrClosed) {
-			return conn, err
-		}
-	}
-}
-
-// set changes the listener. The caller holds the lock.
-func (g *gate) set(listener net.Listener) {
-	if g.listener != nil {
-		g.listener.Close()
-	}
-	g.listener = listener
-	close(g.changed)
-	g.changed = make(chan struct{})
-}
-
-// shut closes the port.
-func (g *gate) shut() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.set(nil)
-}
-
-// open opens the port again. Should another process have it at the moment, it tries until that is gone.
-func (g *gate) open() {
-	for {
-		g.mu.Lock()
-		if g.closed {
-			g.mu.Unlock()
-			return
-		}
-		listener, err := net.Listen("tcp", g.address)
-		if err == nil {
-			g.set(listener)
-			g.mu.Unlock()
-			return
-		}
-		g.mu.Unlock()
-		<-time.After(10 * time.Millisecond)
-	}
-}
-
-// Close closes the listener for good.
-func (g *gate) Close() error {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if !g.closed {
-		g.closed = true
-		g.set(nil)
-	}
-	return nil
-}
-
-// Addr is the address.
-func (g *gate) Addr() net.Addr {
-	address, _ := net.ResolveTCPAddr("tcp", g.address) // numbers need no resolving
-	return address
 }

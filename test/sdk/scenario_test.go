@@ -1,5 +1,5 @@
-//go:build sdk
-
+// Package sdk_test runs the same scenarios of faults with every SDK, and each SDK's own
+// tests of a real server: see README.md.
 package sdk_test
 
 import (
@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,9 +22,11 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"highload.example/analytics/internal/harness"
 )
 
-// sdks are the folders beside this one that have a driver.
+// sdks are the folders of sdk/ that have a driver.
 var sdks = []string{"go", "typescript", "python"}
 
 // options are the driver's, where the scenario says nothing else.
@@ -125,7 +128,7 @@ func TestScenario(t *testing.T) {
 	for _, sdk := range sdks {
 		t.Run(sdk, func(t *testing.T) {
 			t.Parallel()
-			folder, err := filepath.Abs(filepath.Join("..", sdk))
+			folder, err := filepath.Abs(filepath.Join("..", "..", "sdk", sdk))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -152,7 +155,7 @@ type run struct {
 	driver   string
 	sdk      string
 
-	server  *server
+	server  *harness.Product
 	proxy   *proxy
 	queue   string         // folder of the on-disk queue
 	answers []driverAnswer // of each process
@@ -495,14 +498,9 @@ func parse(t *testing.T, text []byte) (e event) {
 
 // checkRows checks that the server has what was delivered, and nothing else.
 func (r *run) checkRows(events []event) {
-	response, err := r.server.client.Get(r.server.url() + "/events/export")
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	defer response.Body.Close()
-	text, err := io.ReadAll(response.Body)
-	if err != nil {
-		r.t.Fatal(err)
+	status, text, err := harness.Request(r.t.Context(), http.MethodGet, r.server.URL+"/events/export")
+	if err != nil || status != http.StatusOK {
+		r.t.Fatal(status, err)
 	}
 	rows := map[string]event{}
 	for line := range bytes.Lines(text) {

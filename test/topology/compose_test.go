@@ -1,6 +1,7 @@
 package topology_test
 
 import (
+	"context"
 	"go/version"
 	"maps"
 	"os"
@@ -11,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -22,36 +24,45 @@ import (
 )
 
 // load reads docker-compose.yml with the given environment and nothing of ours.
-func load(t *testing.T, env map[string]string) (*types.Project, error) {
-	t.Helper()
+func load(env map[string]string) (*types.Project, error) {
 	var pairs []string
 	for name, value := range env {
 		pairs = append(pairs, name+"="+value)
 	}
-	options, err := cli.NewProjectOptions([]string{"../docker-compose.yml"}, cli.WithEnv(pairs), cli.WithWorkingDirectory(".."))
+	options, err := cli.NewProjectOptions([]string{"../../docker-compose.yml"}, cli.WithEnv(pairs), cli.WithWorkingDirectory("../.."))
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
-	return options.LoadProject(t.Context())
+	return options.LoadProject(context.Background())
 }
 
+// example returns a copy of the settings in .env.example.
 func example(t *testing.T) map[string]string {
 	t.Helper()
-	env, err := dotenv.Read("../.env.example")
+	env, err := dotenv.Read("../../.env.example")
 	if err != nil {
 		t.Fatal(err)
 	}
 	return env
 }
 
+// project returns what docker-compose.yml says with .env.example. Tests only read it.
 func project(t *testing.T) *types.Project {
 	t.Helper()
-	p, err := load(t, example(t))
+	p, err := shipped()
 	if err != nil {
 		t.Fatal(err)
 	}
 	return p
 }
+
+var shipped = sync.OnceValues(func() (*types.Project, error) {
+	env, err := dotenv.Read("../../.env.example")
+	if err != nil {
+		return nil, err
+	}
+	return load(env)
+})
 
 func service(t *testing.T, name string) types.ServiceConfig {
 	t.Helper()
@@ -71,7 +82,7 @@ func text(t *testing.T, name string) string {
 	return string(content)
 }
 
-func TestOnlyTheBalancerHasAPort(t *testing.T) {
+func TestComposePublishedPorts(t *testing.T) {
 	t.Parallel()
 	for name, s := range project(t).Services {
 		if name != "balancer" && len(s.Ports) > 0 {
@@ -84,7 +95,7 @@ func TestOnlyTheBalancerHasAPort(t *testing.T) {
 	}
 }
 
-func TestServicesAreWatchedAndOrdered(t *testing.T) {
+func TestComposeHealthChecks(t *testing.T) {
 	t.Parallel()
 	for name, s := range project(t).Services {
 		if s.Restart != "unless-stopped" {
@@ -99,7 +110,7 @@ func TestServicesAreWatchedAndOrdered(t *testing.T) {
 		t.Errorf("PostgreSQL's health check is %s", check)
 	}
 	// The api's is the image's.
-	if check := regexp.MustCompile(`(?m)^HEALTHCHECK .*CMD \["/analytics", "healthcheck"\]$`); !check.MatchString(text(t, "../Dockerfile")) {
+	if check := regexp.MustCompile(`(?m)^HEALTHCHECK .*CMD \["/analytics", "healthcheck"\]$`); !check.MatchString(text(t, "../../Dockerfile")) {
 		t.Error("the image has no health check by analytics healthcheck")
 	}
 	for name, needs := range map[string][]string{"api": {"postgres", "redis"}, "balancer": {"api"}} {
@@ -111,7 +122,7 @@ func TestServicesAreWatchedAndOrdered(t *testing.T) {
 	}
 }
 
-func TestDataIsKept(t *testing.T) {
+func TestComposeVolumes(t *testing.T) {
 	t.Parallel()
 	p := project(t)
 	for name, target := range map[string]string{"postgres": "/var/lib/postgresql/data", "redis": "/data"} {
@@ -128,10 +139,10 @@ func TestDataIsKept(t *testing.T) {
 	}
 }
 
-func TestBalancerGetsTheTestedConfiguration(t *testing.T) {
+func TestComposeBalancerConfiguration(t *testing.T) {
 	t.Parallel()
 	balancer := service(t, "balancer")
-	here, err := filepath.Abs("haproxy.cfg")
+	here, err := filepath.Abs("../../deploy/haproxy.cfg")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,7 +152,7 @@ func TestBalancerGetsTheTestedConfiguration(t *testing.T) {
 	if !mounted {
 		t.Errorf("haproxy.cfg isn't mounted read-only: %v", balancer.Volumes)
 	}
-	used := regexp.MustCompile(`\$\{([A-Z_]+)\}`).FindAllStringSubmatch(text(t, "haproxy.cfg"), -1)
+	used := regexp.MustCompile(`\$\{([A-Z_]+)\}`).FindAllStringSubmatch(text(t, "../../deploy/haproxy.cfg"), -1)
 	if len(used) == 0 {
 		t.Error("haproxy.cfg uses no variables")
 	}
@@ -159,14 +170,14 @@ func TestBalancerGetsTheTestedConfiguration(t *testing.T) {
 			t.Errorf("%s isn't %s", name, want)
 		}
 	}
-	if !regexp.MustCompile(`(?m)^ENV .*\bADDR=:8000\b`).MatchString(text(t, "../Dockerfile")) {
+	if !regexp.MustCompile(`(?m)^ENV .*\bADDR=:8000\b`).MatchString(text(t, "../../Dockerfile")) {
 		t.Error("the image doesn't listen on port 8000")
 	}
 }
 
-// TestNetworksSeparate checks who can talk to whom: the balancer to the replicas,
+// TestComposeNetworks checks who can talk to whom: the balancer to the replicas,
 // they to the databases, and nobody else to those.
-func TestNetworksSeparate(t *testing.T) {
+func TestComposeNetworks(t *testing.T) {
 	t.Parallel()
 	p := project(t)
 	for name, want := range map[string][]string{
@@ -187,21 +198,21 @@ func TestNetworksSeparate(t *testing.T) {
 	}
 }
 
-func TestSecretsComeFromTheEnvironment(t *testing.T) {
+func TestComposeSecrets(t *testing.T) {
 	t.Parallel()
 	for _, secret := range []string{"POSTGRES_PASSWORD", "REDIS_PASSWORD"} {
 		env := example(t)
 		value := env[secret]
 		delete(env, secret)
-		if _, err := load(t, env); err == nil || !strings.Contains(err.Error(), secret) {
+		if _, err := load(env); err == nil || !strings.Contains(err.Error(), secret) {
 			t.Errorf("without %s: %v", secret, err)
 		}
-		if strings.Contains(text(t, "../docker-compose.yml"), value) {
+		if strings.Contains(text(t, "../../docker-compose.yml"), value) {
 			t.Errorf("the value of %s is in the compose file", secret)
 		}
 	}
 	used := map[string]bool{}
-	for _, m := range regexp.MustCompile(`[^$]\$\{([A-Z_]+)[:}?-]`).FindAllStringSubmatch(text(t, "../docker-compose.yml"), -1) {
+	for _, m := range regexp.MustCompile(`[^$]\$\{([A-Z_]+)[:}?-]`).FindAllStringSubmatch(text(t, "../../docker-compose.yml"), -1) {
 		used[m[1]] = true
 	}
 	if documented := slices.Sorted(maps.Keys(example(t))); !slices.Equal(slices.Sorted(maps.Keys(used)), documented) {
@@ -209,7 +220,7 @@ func TestSecretsComeFromTheEnvironment(t *testing.T) {
 	}
 }
 
-func TestWhatIsExposedHasFewRights(t *testing.T) {
+func TestContainerPrivileges(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"api", "balancer"} {
 		s := service(t, name)
@@ -217,7 +228,7 @@ func TestWhatIsExposedHasFewRights(t *testing.T) {
 			t.Errorf("%s: read only %t, drops %v, %v", name, s.ReadOnly, s.CapDrop, s.SecurityOpt)
 		}
 	}
-	dockerfile := text(t, "../Dockerfile")
+	dockerfile := text(t, "../../Dockerfile")
 	stages := regexp.MustCompile(`(?m)^FROM .*$`).FindAllString(dockerfile, -1)
 	if len(stages) < 2 || stages[len(stages)-1] != "FROM scratch" {
 		t.Errorf("the stages are %q", stages)
@@ -227,7 +238,7 @@ func TestWhatIsExposedHasFewRights(t *testing.T) {
 	}
 	// The image's tag names a language version, and brings its last release.
 	built := regexp.MustCompile(`FROM golang:(\d+\.\d+)-`).FindStringSubmatch(dockerfile)
-	wanted := regexp.MustCompile(`(?m)^go (\S+)$`).FindStringSubmatch(text(t, "../go.mod"))
+	wanted := regexp.MustCompile(`(?m)^go (\S+)$`).FindStringSubmatch(text(t, "../../go.mod"))
 	if built == nil || wanted == nil || version.Compare("go"+built[1], version.Lang("go"+wanted[1])) < 0 {
 		t.Errorf("the image builds with Go %v, go.mod wants %v", built, wanted)
 	}
@@ -257,23 +268,23 @@ func duration(t *testing.T, text string) time.Duration {
 	return d
 }
 
-func TestLimitsFitTogether(t *testing.T) {
+func TestDeploymentLimits(t *testing.T) {
 	t.Parallel()
 	// PostgreSQL has room for every replica that the balancer has a place for.
 	connections, err := strconv.Atoi(setting(t, "PG_MAX_CONNS"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Questions have connections of their own: see PG_MAX_CONNS in the README.
-	questions, err := strconv.Atoi(setting(t, "QUERY_CONCURRENCY"))
+	// Queries have connections of their own: see PG_MAX_CONNS in the README.
+	queries, err := strconv.Atoi(setting(t, "QUERY_CONCURRENCY"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if questions == 0 {
-		questions = 2
+	if queries == 0 {
+		queries = 2
 	}
-	connections += questions + 4
-	places := regexp.MustCompile(`server-template api (\d+)`).FindStringSubmatch(text(t, "haproxy.cfg"))
+	connections += queries + 4
+	places := regexp.MustCompile(`server-template api (\d+)`).FindStringSubmatch(text(t, "../../deploy/haproxy.cfg"))
 	room := regexp.MustCompile(`max_connections=(\d+)`).FindStringSubmatch(strings.Join(service(t, "postgres").Command, " "))
 	if places == nil || room == nil {
 		t.Fatal("no server-template, or no max_connections")
@@ -285,7 +296,7 @@ func TestLimitsFitTogether(t *testing.T) {
 	}
 	// A replica that stops serves until the balancer has noticed, and is given the
 	// time to finish.
-	check := regexp.MustCompile(`check inter (\d+ms) fastinter \d+ms downinter \d+ms fall (\d+)`).FindStringSubmatch(text(t, "haproxy.cfg"))
+	check := regexp.MustCompile(`check inter (\d+ms) fastinter \d+ms downinter \d+ms fall (\d+)`).FindStringSubmatch(text(t, "../../deploy/haproxy.cfg"))
 	if check == nil {
 		t.Fatal("no health check in haproxy.cfg")
 	}
@@ -295,7 +306,7 @@ func TestLimitsFitTogether(t *testing.T) {
 		t.Errorf("SHUTDOWN_DELAY is %s, the balancer needs %s to notice", delay, noticed)
 	}
 	// The balancer gives up later than any replica that answers at all.
-	silence := regexp.MustCompile(`(?m)^    timeout server (\S+)$`).FindStringSubmatch(text(t, "haproxy.cfg"))
+	silence := regexp.MustCompile(`(?m)^    timeout server (\S+)$`).FindStringSubmatch(text(t, "../../deploy/haproxy.cfg"))
 	if silence == nil {
 		t.Fatal("no timeout server in haproxy.cfg")
 	}
@@ -313,17 +324,17 @@ func TestLimitsFitTogether(t *testing.T) {
 	}
 }
 
-// TestImageGetsEverySource compares what .dockerignore lets through with what the
+// TestDockerignore compares what .dockerignore lets through with what the
 // program is built from.
-func TestImageGetsEverySource(t *testing.T) {
+func TestDockerignore(t *testing.T) {
 	t.Parallel()
 	var patterns []string
-	for line := range strings.Lines(text(t, "../.dockerignore")) {
+	for line := range strings.Lines(text(t, "../../.dockerignore")) {
 		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
 			patterns = append(patterns, line)
 		}
 	}
-	root, err := filepath.Abs("..")
+	root, err := filepath.Abs("../..")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -351,7 +362,7 @@ func TestImageGetsEverySource(t *testing.T) {
 	}
 	// What changes nothing in the image mustn't change what the build's cache is
 	// keyed by, and secrets have no business there.
-	for _, other := range []string{".env", ".git/config", "README.md", "data/analytics.db", "deploy/haproxy.cfg", "impl/app/process_test.go", "api/testdata/a.yaml"} {
+	for _, other := range []string{".env", ".git/config", "README.md", "data/analytics.db", "deploy/haproxy.cfg", "test/go.mod", "impl/app/process_test.go", "api/testdata/a.yaml"} {
 		if !ignored(t, patterns, other) {
 			t.Errorf(".dockerignore lets %s into the image's build", other)
 		}

@@ -1,6 +1,6 @@
-"""Does what a scenario of sdk/scenario tells, with the Python SDK.
+"""Does what a scenario of test/sdk tells, with the Python SDK.
 
-See sdk/scenario/README.md for what it reads and prints.
+See test/sdk/README.md for what it reads and prints.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ import http.server
 import json
 import logging
 import os
+import re
 import signal
 import socket
 import ssl
@@ -42,38 +43,46 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def real_server(**settings: str) -> Iterator[str]:
-    """Start an analytics server with a database of its own, and yield its URL."""
-    binary = os.environ.get("ANALYTICS_BIN")
-    if not binary:
-        raise AssertionError("ANALYTICS_BIN must name the server's program: run make test")
-    port = free_port()
-    with tempfile.TemporaryDirectory() as folder:
+    """Start an analytics server with a database of its own, and yield its URL.
+
+    The program is ANALYTICS_BIN, or the repository's bin/analytics (`make build`).
+    """
+    binary = os.environ.get("ANALYTICS_BIN") or str(FOLDER.parent.parent / "bin" / "analytics")
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryFile() as log:
         environment = {
-            **os.environ,
-            "ADDR": f"127.0.0.1:{port}",
+            "PATH": os.environ.get("PATH", ""),
+            "ADDR": "127.0.0.1:0",  # the system chooses the port when the server listens
             "DATA_DIR": folder,
             "RATE_LIMIT": "0",
             "LOG_LEVEL": "WARN",
-            "SHUTDOWN_DELAY": "0s",
             **settings,
         }
-        with tempfile.TemporaryFile() as log:
-            process = subprocess.Popen([binary, "serve"], env=environment, stdout=log, stderr=log)
-            try:
-                url = f"http://127.0.0.1:{port}"
-                wait_for(lambda: process.poll() is not None or is_ready(url), "server that is ready")
-                if process.poll() is not None:
-                    log.seek(0)
-                    raise AssertionError(f"the server ended: {log.read().decode()}")
-                yield url
-            finally:
-                process.send_signal(signal.SIGTERM)
-                process.wait(30)
+        process = subprocess.Popen([binary, "serve"], env=environment, stdout=log, stderr=log)
+        urls: List[str] = []
+
+        def printed() -> str:
+            # pread: the server writes where the file's position is.
+            return os.pread(log.fileno(), 1 << 20, 0).decode()
+
+        def ready() -> bool:
+            urls[:] = re.findall(r"^ *API +(http:\S+)\n", printed(), re.MULTILINE)
+            return process.poll() is not None or (bool(urls) and is_ready(urls[0]))
+
+        try:
+            wait_for(ready, "server that is ready", timeout=90)
+            if process.poll() is not None:
+                raise AssertionError(f"the server ended: {printed()}")
+            yield urls[0]
+        finally:
+            process.send_signal(signal.SIGINT)  # unlike SIGTERM it doesn't wait for load balancers
+            code = process.wait(60)
+        if code != 0:
+            raise AssertionError(f"the server exited with {code}: {printed()}")
 
 
 def is_ready(url: str) -> bool:
     try:
-        with urllib.request.urlopen(url + "/readyz", timeout=5):
+        with urllib.request.urlopen(url + "/readyz", timeout=10):
             return True
     except OSError:
         return False

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { cpus, tmpdir } from "node:os";
 import { join } from "node:path";
 
-import { startServer } from "../../../web/browser/server.js";
+import { startServer } from "../../../test/browser/server.js";
 import { Analytics } from "../dist/index.js";
 import { FileStorage } from "../dist/node.js";
 

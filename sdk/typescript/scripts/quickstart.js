@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { extname, join, normalize } from "node:path";
 import { fileURLToPath } from "node:url";
 
-import { startServer } from "../../../web/browser/server.js";
+import { startServer } from "../../../test/browser/server.js";
 import { launchBrowser } from "../test/browser.js";
 
 const repository = fileURLToPath(new URL("../../../", import.meta.url));
@@ -28,8 +28,7 @@ try {
     switch (`${language} ${name ?? ""}`.trim()) {
       case "sh server": {
         const [, origins] = /^CORS_ORIGINS=(\S+) go run \.\/cmd\/analytics\n$/.exec(text);
-        process.env.CORS_ORIGINS = origins.replace("http://localhost:5173", site.origin);
-        server = await startServer();
+        server = await startServer({ CORS_ORIGINS: origins.replace("http://localhost:5173", site.origin) });
         ends.push(server.stop);
         break;
       }

@@ -7,7 +7,7 @@ import { chromium } from "playwright-core";
 
 const folder = fileURLToPath(new URL("..", import.meta.url));
 
-// launchBrowser starts Chromium as the tests of the documentation page do, see web/browser.
+// launchBrowser starts Chromium as the tests of the documentation page do, see test/browser.
 export function launchBrowser() {
   const executablePath = process.env.CHROMIUM || "/usr/bin/chromium";
   try {

@@ -6,7 +6,7 @@ import { mkdirSync, readFileSync } from "node:fs";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 
-import { startServer } from "../../../web/browser/server.js";
+import { startServer } from "../../../test/browser/server.js";
 import { eventually, importMap, launchBrowser, serveSite, storedEvents } from "./browser.js";
 
 const out = fileURLToPath(new URL("../.out/", import.meta.url));
@@ -16,8 +16,7 @@ test("a page of another origin", async (t) => {
   mkdirSync(out, { recursive: true });
   const site = await serveSite(html);
   t.after(() => site.stop());
-  process.env.CORS_ORIGINS = site.origin;
-  const server = await startServer();
+  const server = await startServer({ CORS_ORIGINS: site.origin });
   t.after(() => server.stop());
   const browser = await launchBrowser();
   t.after(() => browser.close());

@@ -1,4 +1,4 @@
-// Does the steps of a shared scenario: see sdk/scenario/README.md.
+// Does the steps of a shared scenario: see test/sdk/README.md.
 import { readFileSync, writeSync } from "node:fs";
 
 import { Analytics } from "../dist/index.js";

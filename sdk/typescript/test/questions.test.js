@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { startServer } from "../../../web/browser/server.js";
+import { startServer } from "../../../test/browser/server.js";
 import { Analytics, ProblemError } from "../dist/index.js";
 
 test("questions", async (t) => {

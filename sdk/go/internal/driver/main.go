@@ -1,4 +1,4 @@
-// Command driver does what a scenario of sdk/scenario says with the Go SDK.
+// Command driver does what a scenario of test/sdk says with the Go SDK.
 package main
 
 import (
