@@ -1,6 +1,9 @@
 #!/usr/bin/env bash
 # Fails when something that is made from something else is out of date, and says
 # how to make it again. Prints how long each part took.
+#
+# verify.sh [PART ...]: `generate`, `tidy`, or both by default. A target of one generator
+# is a part too, for a tree that has the files of no other generator.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -33,19 +36,23 @@ copy_tree() {
   git -C "$copy" add --all
 }
 
-# generate runs the generators in the copy, so that a check changes nothing here.
+# generate TARGET runs generators in the copy, so that a check changes nothing here.
 # Generated Go files are deleted first: one that doesn't come back is left over.
 generate() {
-  # What npm installed needn't be installed again.
-  make -s -C sdk/typescript node_modules/.package-lock.json
-  echo /sdk/typescript/node_modules >>"$copy/.git/info/exclude"
-  ln -sfn "$PWD/sdk/typescript/node_modules" "$copy/sdk/typescript/node_modules"
-  git -C "$copy" grep -lz '^// Code generated .* DO NOT EDIT\.$' -- '*.go' | (cd "$copy" && xargs -0 rm --)
-  make -s -C "$copy" generate
+  if [ -e sdk/typescript ]; then
+    # What npm installed needn't be installed again.
+    make -s -C sdk/typescript node_modules/.package-lock.json
+    echo /sdk/typescript/node_modules >>"$copy/.git/info/exclude"
+    ln -sfn "$PWD/sdk/typescript/node_modules" "$copy/sdk/typescript/node_modules"
+  fi
+  # grep exits with 1 when there is none.
+  git -C "$copy" grep -lz '^// Code generated .* DO NOT EDIT\.$' -- '*.go' >"$work/generated" || [ $? -eq 1 ]
+  (cd "$copy" && xargs -0 rm -f -- <"$work/generated")
+  make -s -C "$copy" "$1"
 }
 
 # compare complains of what the generators made otherwise than it is in the tree.
-# gen holds nothing else, and is one thing.
+# The directories in gen hold nothing else; each is one thing.
 compare() {
   local file
   git -C "$copy" add --intent-to-add --ignore-removal .
@@ -53,7 +60,7 @@ compare() {
   while IFS= read -r file; do
     git -C "$copy" diff --diff-filter=d -- "$file" | sed -n 1,20p >&2
     complain "$file is out of date (above): run 'make generate' and commit the result"
-  done < <(grep -v '^D' "$work/differences" | cut -f 2- | sed 's#^gen/.*#gen#' | uniq)
+  done < <(grep -v '^D' "$work/differences" | cut -f 2- | sed 's#^\(gen/[^/]*\)/.*#\1#' | uniq)
   while IFS= read -r file; do
     complain "$file says that it is generated, but no generator writes it: delete it"
   done < <(grep '^D' "$work/differences" | cut -f 2-)
@@ -72,7 +79,18 @@ tidy() {
 }
 
 timed "copying the tree" copy_tree
-timed "generating" generate
-compare
-timed "go mod tidy -diff" tidy
+[ $# -gt 0 ] || set -- generate tidy
+for part; do
+  case $part in
+    generate*)
+      timed "make $part" generate "$part"
+      compare
+      ;;
+    tidy) timed "go mod tidy -diff" tidy ;;
+    *)
+      echo "verify: there is no part $part" >&2
+      exit 2
+      ;;
+  esac
+done
 exit "$failed"
