@@ -19,6 +19,7 @@ import (
 	"syscall"
 	"time"
 
+	"highload.example/analytics/internal/harness"
 	"highload.example/analytics/test/torture/nemesis"
 )
 

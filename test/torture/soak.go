@@ -51,7 +51,7 @@ func (f *fireRun) soak(ctx context.Context) (stop func() []soak.Sample) {
 		Processes: func() (all []harness.Target) {
 			for _, r := range s.Replicas {
 				if r.Running() {
-					all = append(all, processOf(r))
+					all = append(all, r.Target())
 				}
 			}
 			return all
