@@ -128,6 +128,9 @@ func (v *visit) dribble(what, text string, most time.Duration) error {
 			break
 		}
 	}
+	if v.ctx.Err() != nil {
+		return v.ctx.Err() // the turn is over, and no answer is due
+	}
 	if err := v.conn.SetReadDeadline(time.Now().Add(answerTimeout)); err != nil {
 		return err
 	}
