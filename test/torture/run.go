@@ -63,7 +63,11 @@ func runFaults(ctx context.Context, o *options, output io.Writer) (err error) {
 	if o.Mode == modeEmbedded {
 		replicas = 1
 	}
-	schedule := nemesis.Describe(o.Seed, faults, replicas, previewed)
+	steps := previewed
+	if o.Short {
+		steps = len(faults)
+	}
+	schedule := nemesis.Describe(o.Seed, faults, replicas, steps)
 	if err := os.WriteFile(filepath.Join(o.Out, "schedule.txt"), []byte(schedule), 0o600); err != nil { //nolint:gosec // the same
 		return fmt.Errorf("--out: %w", err)
 	}

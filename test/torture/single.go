@@ -83,6 +83,9 @@ func runOverload(ctx context.Context, o *options, output io.Writer) error {
 		var violations []string
 		turns, err := overload.Run(ctx, overload.Config{
 			Server: s.Replicas[0].Target(), Database: database{s}, Source: source, Ledger: ledger,
+			Begin: func(database string, factor float64) {
+				p.Begin(fmt.Sprintf("database %s, %g times saturation", database, factor))
+			},
 			Report: func(t overload.Turn) {
 				p.Finish("%s", t)
 				for _, v := range t.Violations {

@@ -23,7 +23,7 @@ type Config struct {
 	EventType string
 	// Bound is how long every replica may take to accept events again after the repair.
 	Bound time.Duration
-	// OnStep hears of every step when it is over.
+	// OnStep is called after every step.
 	OnStep func(Result)
 }
 

@@ -55,6 +55,9 @@ type Config struct {
 	RequestTimeout time.Duration
 
 	Bounds Bounds
+	// Begin is called before each load, with the database's state and how many times
+	// saturation it is; 0: as fast as answers come. It may be nil.
+	Begin  func(database string, factor float64)
 	Report func(Turn) // is called after each turn; may be nil
 }
 
@@ -243,6 +246,12 @@ func (r *runner) done(t Turn) {
 	}
 }
 
+func (r *runner) begin(database string, factor float64) {
+	if r.config.Begin != nil {
+		r.config.Begin(database, factor)
+	}
+}
+
 // generator returns a load: at a rate, or as fast as it gets answers.
 func (r *runner) generator(connections int, rate float64) *generator.Load {
 	return &generator.Load{
@@ -253,6 +262,7 @@ func (r *runner) generator(connections int, rate float64) *generator.Load {
 
 // load sends and watches, and judges what every turn must hold.
 func (r *runner) load(ctx context.Context, state string, factor float64, l *generator.Load) (Turn, error) {
+	r.begin(state, factor)
 	t := Turn{Database: state, Factor: factor, Offered: l.Rate}
 	watch := harness.WatchPeak(ctx, r.config.Server)
 	result, err := l.Prepare().Do(ctx)
@@ -300,7 +310,8 @@ func quantile(h *hdrhistogram.Histogram, percentile float64) float64 {
 // recovered measures how long after an overload a modest load gets its first 202, and
 // wants all of it served.
 func (r *runner) recovered(ctx context.Context, t *Turn, saturation float64) error {
-	l := r.generator(goodConnections, saturation/10)
+	r.begin(t.Database, recoveryFactor)
+	l := r.generator(goodConnections, recoveryFactor*saturation)
 	l.Duration = r.config.Stretch / 2
 	l.Prepare()
 	recovery, result, _, err := r.await(ctx, l)
@@ -319,7 +330,11 @@ func (r *runner) recovered(ctx context.Context, t *Turn, saturation float64) err
 	return nil
 }
 
-const goodConnections = 64
+// A modest load.
+const (
+	goodConnections = 64
+	recoveryFactor  = 0.1 // times saturation
+)
 
 // await runs a prepared load, and returns how many seconds after its begin, or after
 // its OnEnd, the first 202 came.
@@ -364,6 +379,7 @@ const recoveryTimeout = time.Minute
 func (r *runner) stopped(ctx context.Context, connections int, saturation float64) error {
 	// Each connection sends as soon as it has an answer. Refusals come at once, so that is far
 	// more than saturation. The measurement begins when the server waits for nothing any more.
+	r.begin(Stopped, 0)
 	l := r.generator(connections, 0)
 	l.WarmUp += stopAfter + r.config.RequestTimeout
 	l.Tail = recoveryTimeout
