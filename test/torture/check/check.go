@@ -1,7 +1,7 @@
 // Package check holds the history of a run against what was stored and what is
 // counted, and says which promises of the product were broken.
 //
-// It walks over the history twice: once to learn every event's fate, and, if
+// It walks over the history twice: once to learn what happened to each event, and, if
 // something is wrong, again to cut out the operations that show it. Time grows with
 // n·log n. Memory is at most 160 bytes for each different event, 150 for each answered
 // question and 8 for each of its counts; payloads, rows and operations are not
@@ -27,10 +27,10 @@ const (
 	Doubled         Rule = "doubled"          // stored more than once
 	Altered         Rule = "altered"          // stored, but not as it was sent
 	NeverSent       Rule = "never_sent"       // stored, and nobody sent it
-	RejectedStored  Rule = "rejected_stored"  // breaks the contract, or was rejected, and is stored
+	RejectedStored  Rule = "rejected_stored"  // is invalid, or was rejected, and is stored
 	Torn            Rule = "torn"             // a part of a batch that asked for all or nothing is stored
-	InvalidAccepted Rule = "invalid_accepted" // breaks the contract, and was accepted
-	ValidRejected   Rule = "valid_rejected"   // keeps to the contract, and was rejected
+	InvalidAccepted Rule = "invalid_accepted" // is invalid, and was accepted
+	ValidRejected   Rule = "valid_rejected"   // is valid, and was rejected
 	AcceptedTwice   Rule = "accepted_twice"   // two answers say that they stored the same event
 	NotConverged    Rule = "not_converged"    // sent until the end, with everything healed, and never taken
 	Undercounted    Rule = "undercounted"     // an answer during the run misses events that were accepted before the question
@@ -54,9 +54,8 @@ type Input struct {
 	History iter.Seq2[history.Operation, error]
 	// Rows are all rows of the record.
 	Rows iter.Seq2[history.Row, error]
-	// AtRest are the answers to questions asked when everything was healed and nobody
-	// sent any more, of whoever counts: each replica, and Redis. Every type has to be
-	// among them.
+	// AtRest are the counts of each replica and of Redis, read when everything was repaired
+	// and no client sent any more. Every type has to be among them.
 	AtRest []history.Operation
 	// RedisTrouble is when Redis wasn't there as it should be, until all replicas had
 	// it back. What is accepted then may be counted late, by Staleness.

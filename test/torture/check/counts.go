@@ -61,7 +61,7 @@ func (l *ledger) judgeReads() {
 	l.walk(sent, func(f *fate) int64 { return f.tried }, func(r *read) int64 { return r.end }, func(r *read, i int, from, to, most int64) {
 		if r.counts[i] > most {
 			l.find(Overcounted, func() *finding {
-				f := l.ofRead(r, i, from, to, fmt.Sprintf("only %d that keep to the contract had been sent by then", most))
+				f := l.ofRead(r, i, from, to, fmt.Sprintf("only %d that are valid had been sent by then", most))
 				f.events = l.suspects(r.eventType, from, to, r.end)
 				f.keep = func(o *history.Operation, _ history.Outcome) bool { return o.Start <= r.end }
 				return f

@@ -17,7 +17,7 @@ type identity struct {
 }
 
 // newIdentity returns an event's identity. An id that is no UUID, as events that
-// break the contract have, stands for itself by its hash.
+// that are invalid have, stands for itself by its hash.
 func newIdentity(user, at int64, id string) identity {
 	i := identity{user: user, at: at}
 	text := strings.ReplaceAll(id, "-", "")
@@ -369,15 +369,15 @@ func (l *ledger) judgeFates() {
 		known := f.sure != never
 		switch {
 		case !f.is(valid) && known:
-			l.find(InvalidAccepted, l.ofEvent(index, certain, "breaks the contract and was accepted"))
+			l.find(InvalidAccepted, l.ofEvent(index, certain, "is invalid and was accepted"))
 		case f.is(valid) && f.is(rejected):
-			l.find(ValidRejected, l.ofEvent(index, told(history.Rejected), "keeps to the contract and was rejected"))
+			l.find(ValidRejected, l.ofEvent(index, told(history.Rejected), "is valid and was rejected"))
 		}
 		switch there := f.is(stored); {
 		case known && !there:
 			l.find(Lost, l.ofEvent(index, certain, "was accepted and isn't stored"))
 		case there && !f.is(valid):
-			l.find(RejectedStored, l.ofEvent(index, nil, "breaks the contract and is stored"))
+			l.find(RejectedStored, l.ofEvent(index, nil, "is invalid and is stored"))
 		case there && !known && !f.is(open):
 			l.find(RejectedStored, l.ofEvent(index, nil, "was rejected and is stored"))
 		case f.is(valid) && !known && there:

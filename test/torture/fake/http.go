@@ -65,7 +65,7 @@ func problem(w http.ResponseWriter, status int, code, title string) {
 }
 
 func reject(w http.ResponseWriter) {
-	problem(w, http.StatusUnprocessableEntity, "validation_failed", "The request breaks the contract")
+	problem(w, http.StatusUnprocessableEntity, "validation_failed", "Validation failed")
 }
 
 func answerJSON(w http.ResponseWriter, status int, value any) {
@@ -206,7 +206,7 @@ func (s *Server) sendEvent(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// refuse is what happens to an event that breaks the contract.
+// refuse is what happens to an invalid event.
 func (s *Server) refuse(e sent) history.Outcome {
 	switch s.fault {
 	case StoresRejected:
@@ -376,7 +376,7 @@ func (s *Server) answerBatch(w http.ResponseWriter, events []sent, outcomes []hi
 		case history.Rejected:
 			receipt.Rejected++
 			line.EventID = "" // it may be none
-			line.Errors = []map[string]any{{"pointer": "", "code": "type", "detail": "breaks the contract"}}
+			line.Errors = []map[string]any{{"pointer": "", "code": "type", "detail": "is invalid"}}
 		default:
 			receipt.Retry++
 			w.Header().Set("Retry-After", "1")

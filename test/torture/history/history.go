@@ -15,18 +15,18 @@ import (
 	"time"
 )
 
-// Outcome is what a client knows of an event's fate, or that it asked a question.
+// Outcome is what a client knows of an event, or that it made a query.
 type Outcome string
 
 // The outcomes.
 const (
 	Accepted  Outcome = "accepted"  // 202: it must be stored
 	Duplicate Outcome = "duplicate" // 202, and said to be there before: it must be stored
-	Rejected  Outcome = "rejected"  // it breaks the contract: it must not be stored
-	Retry     Outcome = "retry"     // a batch's answer: its fate isn't known, send it again
+	Rejected  Outcome = "rejected"  // it is invalid: it must not be stored
+	Retry     Outcome = "retry"     // a batch's answer: whether it is stored isn't known, send it again
 	Refused   Outcome = "refused"   // 503, 429 or 408: it may be stored all the same
 	Unknown   Outcome = "unknown"   // no answer, half of one, or one that can't be understood
-	Answered  Outcome = "read"      // a question got its answer
+	Answered  Outcome = "read"      // a query got its answer
 )
 
 // The kinds of operations.

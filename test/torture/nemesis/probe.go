@@ -23,24 +23,24 @@ const (
 )
 
 // The times of a probe: how long it waits for an answer, how long after a failure the next
-// one comes, and how long all together go on. Nobody waits for one that
-// doesn't come back: another one may be faster.
+// one comes, and how long all together go on. None is waited for: a later one may
+// be faster.
 const (
 	probeTimeout = 10 * time.Second
 	probeEvery   = 25 * time.Millisecond
 	probesEnd    = 60 * time.Second
 )
 
-// awaitService sends probes to everyone until each has taken one, and returns how long
+// awaitService sends probes to every target until each has accepted one, and returns how long
 // the first target took, and the last.
 func (c *Config) awaitService(ctx context.Context) (first, all time.Duration, err error) {
 	ctx, cancel := context.WithTimeout(ctx, probesEnd)
 	defer cancel()
 	began := time.Now()
-	took := make([]time.Duration, len(c.Stand.Targets))
+	took := make([]time.Duration, len(c.Fleet.Targets))
 	errs := make([]error, len(took))
 	var wg sync.WaitGroup
-	for i, target := range c.Stand.Targets {
+	for i, target := range c.Fleet.Targets {
 		wg.Go(func() { errs[i] = c.awaitTarget(ctx, target); took[i] = time.Since(began) })
 	}
 	wg.Wait()

@@ -18,7 +18,7 @@ type sender struct {
 	settling bool
 }
 
-// openEvent is an event whose fate isn't known.
+// openEvent is an event of which it isn't known whether it is stored.
 type openEvent struct {
 	history.Event
 	target string // that was asked last
@@ -89,7 +89,7 @@ func (s *sender) batchForm() form {
 	}
 }
 
-// allOrNothing sends fresh events in one transaction. One that breaks the contract
+// allOrNothing sends fresh events in one transaction. An invalid one
 // spoils all: then none of them may ever be stored. Without a clear answer half of
 // the batches are given up, as only those show whether a part was stored.
 func (s *sender) allOrNothing() {

@@ -106,7 +106,7 @@ func (s *source) payload() json.RawMessage {
 	return json.RawMessage(text)
 }
 
-// invalid makes an event that breaks the contract, in one place.
+// invalid makes an event that is invalid, in one place.
 func (s *source) invalid() history.Event {
 	e := s.valid()
 	e.Valid = false

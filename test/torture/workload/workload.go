@@ -1,7 +1,7 @@
-// Package workload is the traffic of a run under fire: clients that send events, alone
-// and in batches, fresh and again, valid and not, and send again elsewhere what got
-// no clear answer; and readers that ask how many there are. It records what
-// it did and was told, and never stops because something failed.
+// Package workload is the traffic of a run: clients that send events, alone and in batches,
+// new and repeated, valid and invalid, and retry elsewhere what got no clear answer; and
+// readers that ask how many there are. It records every request and response, and never
+// stops because something failed.
 package workload
 
 import (

@@ -1,5 +1,5 @@
-// Package broken imitates the product in memory: right, or broken in one way that a
-// real server could be broken in. It is what the checker is tested with.
+// Package fake imitates the product in memory: right, or broken in one way in which a real
+// server could be broken. The checker is tested with it.
 package fake
 
 import (
@@ -32,7 +32,7 @@ const (
 	AltersTypes        Fault = "stores types in lower case"
 	RoundsTimes        Fault = "rounds timestamps to minutes"
 	StoresRejected     Fault = "stores what it rejects"
-	AcceptsInvalid     Fault = "accepts what breaks the contract and drops it"
+	AcceptsInvalid     Fault = "accepts invalid events and drops them"
 	RejectsValid       Fault = "rejects one valid event in a thousand"
 	InventsEvents      Fault = "stores events that nobody sent"
 	TearsBatches       Fault = "stores half of a batch that asked for all or nothing"
@@ -78,8 +78,8 @@ type Server struct {
 }
 
 // New returns a server that is broken in a way. The seed decides which requests it
-// fails, as every server does under fire: it answers 503, with and without having
-// stored the event, or not at all.
+// fails, as every server does while things are broken: it answers 503, with and without
+// having stored the event, or not at all.
 func New(fault Fault, seed uint64) *Server {
 	return &Server{
 		fault: fault, rng: rand.New(rand.NewPCG(seed, 0)), //nolint:gosec // the same for the same seed is what it is for
