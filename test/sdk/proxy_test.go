@@ -5,10 +5,13 @@ import (
 	"compress/gzip"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -18,10 +21,12 @@ import (
 	"highload.example/analytics/internal/harness"
 )
 
-// fault is what happens to one request, or to those through another.
+// fault is what happens to one request, or to those through another, in every process of
+// the driver or in one.
 type fault struct {
 	Request    int    `json:"request"`
 	Through    int    `json:"through"`
+	Process    int    `json:"process"`
 	Do         string `json:"do"`
 	Status     int    `json:"status"`
 	Code       string `json:"code"`
@@ -49,13 +54,22 @@ type proxy struct {
 	work    sync.WaitGroup
 	ending  chan struct{} // closed at the end, for requests that hang
 
+	// untilRetried keeps a port that refuses connections closed until the driver says that
+	// the SDK has tried again.
+	untilRetried bool
+
 	mu       sync.Mutex
 	count    int // of POST /events, and of those that found the port closed
 	requests []request
-	settled  map[string]bool // ids that the driver's process was told about
+	process  int             // the number of the driver's process
+	retried  string          // the file that its step wait_retries makes
+	settled  map[string]bool // ids that it was told about
 }
 
-func startProxy(t *testing.T, s *harness.Product, faults []fault) *proxy {
+// retriedFile is what the step wait_retries makes in the driver's working directory.
+const retriedFile = "retried"
+
+func startProxy(t *testing.T, s *harness.Product, faults []fault, untilRetried bool) *proxy {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -63,7 +77,7 @@ func startProxy(t *testing.T, s *harness.Product, faults []fault) *proxy {
 	}
 	transport := &http.Transport{DisableCompression: true}
 	p := &proxy{
-		t: t, server: s, faults: faults, settled: map[string]bool{},
+		t: t, server: s, faults: faults, untilRetried: untilRetried,
 		client: &http.Client{Transport: transport, Timeout: time.Minute}, ending: make(chan struct{}),
 	}
 	p.http = &http.Server{Handler: http.HandlerFunc(p.serve), ReadHeaderTimeout: time.Minute}
@@ -85,18 +99,15 @@ func startProxy(t *testing.T, s *harness.Product, faults []fault) *proxy {
 	if p.network, err = harness.NewProxy("driver to server", address, listener.Addr().String()); err != nil {
 		t.Fatal(err)
 	}
-	if p.refuseNext() {
-		p.reopen()
-	}
 	return p
 }
 
 func (p *proxy) url() string { return "http://" + p.network.Address() }
 
-// faultOf returns the fault of a request, which may be none.
+// faultOf returns the fault of a request, which may be none. The caller holds the lock.
 func (p *proxy) faultOf(n int) fault {
 	for _, f := range p.faults {
-		if n == f.Request || n > f.Request && n <= f.Through {
+		if (n == f.Request || n > f.Request && n <= f.Through) && (f.Process == 0 || f.Process == p.process) {
 			return f
 		}
 	}
@@ -117,19 +128,31 @@ func (p *proxy) refuseNext() bool {
 	return true
 }
 
-// refuseTime is how long the port is closed.
+// refuseTime is how long the port is closed when nothing says that the SDK has found it so.
 const refuseTime = 200 * time.Millisecond
 
-// reopen opens the port after a while. Should another process have it then, it tries until
-// that is gone.
+// reopen opens the port again.
 func (p *proxy) reopen() {
+	p.mu.Lock()
+	retried := p.retried
+	p.mu.Unlock()
+	closed := time.Now()
 	p.work.Go(func() {
-		select {
-		case <-time.After(refuseTime):
-		case <-p.ending:
-			return
-		}
-		if err := harness.Poll(context.Background(), time.Minute, func(context.Context) error { return p.network.Set(harness.Healthy, 0) }); err != nil {
+		if err := harness.Poll(context.Background(), time.Minute, func(context.Context) error {
+			select {
+			case <-p.ending:
+				return nil
+			default:
+			}
+			if p.untilRetried {
+				if _, err := os.Stat(retried); err != nil {
+					return err
+				}
+			} else if time.Since(closed) < refuseTime {
+				return errors.New("it is too early to open the port")
+			}
+			return p.network.Set(harness.Healthy, 0) // fails while another process has the port
+		}); err != nil {
 			p.t.Error(err)
 		}
 	})
@@ -162,13 +185,14 @@ func (p *proxy) serve(w http.ResponseWriter, r *http.Request) {
 			p.t.Errorf("request %d has the event %s, which was settled before", n, id)
 		}
 	}
+	f := p.faultOf(n)
 	p.mu.Unlock()
 	if p.refuseNext() {
 		w.Header().Set("Connection", "close")
 		defer p.reopen()
 	}
 
-	switch f := p.faultOf(n); f.Do {
+	switch f.Do {
 	case "":
 		p.settle(seen, p.answer(w, p.forward(r, body)))
 	case "status":
@@ -376,10 +400,12 @@ func (p *proxy) settle(seen request, a *answer) {
 	}
 }
 
-// newProcess says that the driver's process, with all that it knew, is gone.
-func (p *proxy) newProcess() {
+// startProcess says that a process of the driver starts in a directory, and knows nothing.
+func (p *proxy) startProcess(dir string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.process++
+	p.retried = filepath.Join(dir, retriedFile)
 	p.settled = map[string]bool{}
 }
 

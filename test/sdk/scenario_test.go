@@ -108,6 +108,9 @@ func readScenarios(t *testing.T) []scenario {
 		if e := s.Expect; (e.Accepted == nil) != (e.Duplicate == nil) || (e.Accepted == nil) == (e.AcceptedOrDuplicate == nil) {
 			t.Fatalf("%s must expect accepted and duplicate, or accepted_or_duplicate", s.Name)
 		}
+		if slices.ContainsFunc(s.Faults, func(f fault) bool { return f.Do == "refuse" && f.Request == 1 }) {
+			t.Fatalf("%s refuses the first request", s.Name)
+		}
 		for name := range s.Options {
 			if _, known := options[name]; !known {
 				t.Fatalf("%s has an unknown option %s", s.Name, name)
@@ -164,13 +167,13 @@ type run struct {
 func (r *run) all() {
 	// 1. The application's life, with its crashes.
 	r.server = startServer(r.t, r.scenario.Server)
-	r.proxy = startProxy(r.t, r.server, r.scenario.Faults)
+	untilRetried := slices.ContainsFunc(r.scenario.Steps, func(step json.RawMessage) bool { return bytes.Contains(step, []byte(`"wait_retries"`)) })
+	r.proxy = startProxy(r.t, r.server, r.scenario.Faults, untilRetried)
 	if r.scenario.Durable {
 		r.queue = r.t.TempDir()
 	}
 	for steps := r.scenario.Steps; len(steps) > 0; {
 		steps = r.process(steps)
-		r.proxy.newProcess()
 	}
 	// 2. What the driver said, by itself and beside what the proxy saw.
 	events := r.merge()
@@ -222,6 +225,7 @@ func (r *run) process(steps []json.RawMessage) (rest []json.RawMessage) {
 	defer cancel()
 	command := exec.CommandContext(ctx, r.driver)
 	command.Dir = r.t.TempDir()
+	r.proxy.startProcess(command.Dir)
 	command.Env = append(os.Environ(), "ANALYTICS_URL="+r.proxy.url())
 	if r.queue != "" {
 		command.Env = append(command.Env, "QUEUE_DIR="+r.queue)

@@ -68,6 +68,13 @@ class Driver:
             with self.settled:
                 if not self.settled.wait_for(lambda: len(self.outcomes) >= count, seconds):
                     sys.exit(f"{len(self.outcomes)} events are settled after {seconds} s, not {count}")
+        elif kind == "wait_retries":
+            deadline = time.monotonic() + seconds
+            while self.client.stats().retries < step["count"]:
+                if time.monotonic() > deadline:
+                    sys.exit(f"{self.client.stats().retries} retries after {seconds} s, not {step['count']}")
+                time.sleep(0.001)
+            open("retried", "w").close()
         elif kind == "crash":
             self.crash()
         else:

@@ -1,5 +1,5 @@
 // Does the steps of a shared scenario: see test/sdk/README.md.
-import { readFileSync, writeSync } from "node:fs";
+import { readFileSync, writeFileSync, writeSync } from "node:fs";
 
 import { Analytics } from "../dist/index.js";
 import { FileStorage } from "../dist/node.js";
@@ -110,6 +110,15 @@ for (const step of steps) {
       break;
     case "wait_settled":
       await awaitSettled(step.count, step.timeout_ms);
+      break;
+    case "wait_retries":
+      for (const end = Date.now() + step.timeout_ms; analytics.stats().retries < step.count; await new Promise((done) => setTimeout(done, 1))) {
+        if (Date.now() > end) {
+          log("ERROR")(`${analytics.stats().retries} retries, not ${step.count}, in ${step.timeout_ms} ms`);
+          process.exit(1);
+        }
+      }
+      writeFileSync("retried", "");
       break;
     case "crash":
       report();

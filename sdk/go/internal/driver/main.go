@@ -194,6 +194,13 @@ func (d *driver) do(s step) error {
 			}
 		}
 		return nil
+	case "wait_retries":
+		for deadline := time.Now().Add(s.timeout()); d.client.Stats().Retries < int64(s.Count); <-time.After(time.Millisecond) {
+			if time.Now().After(deadline) {
+				return fmt.Errorf("%d retries, not %d", d.client.Stats().Retries, s.Count)
+			}
+		}
+		return os.WriteFile("retried", nil, 0o600)
 	case "crash":
 		if err := d.print(); err != nil {
 			return err
