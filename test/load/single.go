@@ -17,8 +17,8 @@ func micros(d time.Duration) float64 { return float64(d) / float64(time.Microsec
 
 // saturate sends single events as fast as the server takes them.
 func (x *experiment) saturate(ctx context.Context, in *instance, round int) error {
-	result, cost, err := in.run(ctx, &generator.Load{
-		Connections: x.options.connections, WarmUp: x.options.warmUp, Duration: x.options.duration,
+	result, cost, err := in.send(ctx, &generator.Load{
+		Connections: x.options.Connections, WarmUp: x.options.WarmUp, Duration: x.options.Duration,
 	})
 	if err != nil {
 		return err
@@ -56,11 +56,11 @@ func (x *experiment) rates(ctx context.Context, in *instance, round int) error {
 	if saturation == 0 {
 		return errors.New("its saturation isn't known, and rates are shares of it")
 	}
-	for _, fraction := range x.options.fractions {
+	for _, fraction := range x.options.Fractions {
 		offered := saturation * fraction
 		x.progress.Begin(fmt.Sprintf("rates, round %d, %s, %.0f/s", round, in.name(), offered))
-		result, cost, err := in.run(ctx, &generator.Load{
-			Connections: x.options.connections, Rate: offered, WarmUp: x.options.rateWarmUp, Duration: x.options.rateDuration,
+		result, cost, err := in.send(ctx, &generator.Load{
+			Connections: x.options.Connections, Rate: offered, WarmUp: x.options.RateWarmUp, Duration: x.options.RateDuration,
 		})
 		if err != nil {
 			return err

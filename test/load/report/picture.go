@@ -57,7 +57,7 @@ func (d *Document) WriteSVG(file string) (drawn bool, err error) {
 	if err != nil {
 		return false, fmt.Errorf("drawing %s: %w", file, err)
 	}
-	return true, write(file, text)
+	return true, WriteFile(file, text)
 }
 
 func (d *Document) picture() ([]byte, error) {
@@ -146,7 +146,7 @@ func (d *Document) curve(subject string, figure func(*Phase) (float64, bool)) pl
 		offered := slices.Collect(maps.Values(collect(at, subject, func(p *Phase) (float64, bool) { return p.Offered, true })))
 		values := slices.Collect(maps.Values(collect(at, subject, figure)))
 		if len(values) > 0 {
-			points = append(points, plotter.XY{X: median(offered), Y: median(values)})
+			points = append(points, plotter.XY{X: Median(offered), Y: Median(values)})
 		}
 	}
 	return points
