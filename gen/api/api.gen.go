@@ -272,6 +272,24 @@ var ruleComparison = binding.String{Enum: []string{"previous"}}
 //
 // Example: {"event_type":"purchase","payload":{"item":"book"},"timestamp":1690000000,"user_id":123}
 type Event struct {
+	// UserID Who did it.
+	//
+	// Example: 123
+	UserID int64 `json:"user_id"`
+
+	// EventType What kind of event: a letter or digit, then letters, digits and `_ . : -`.
+	//
+	//
+	// Example: purchase
+	EventType EventType `json:"event_type"`
+
+	// Timestamp When, in Unix seconds: from 2000-01-01 to an hour from now. Milliseconds
+	// are refused.
+	//
+	//
+	// Example: 1690000000
+	Timestamp int64 `json:"timestamp"`
+
 	// EventID A UUID of any version in canonical form (36 characters, lower case), not the nil UUID.
 	// Together with `user_id` and `timestamp` it identifies the event. Without one
 	// the server makes a UUIDv7.
@@ -279,12 +297,6 @@ type Event struct {
 	//
 	// Example: 01890a5d-ac96-774b-bcce-b302099a8057
 	EventID *EventID `json:"event_id,omitempty"`
-
-	// EventType What kind of event: a letter or digit, then letters, digits and `_ . : -`.
-	//
-	//
-	// Example: purchase
-	EventType EventType `json:"event_type"`
 
 	// Payload Whatever else is worth keeping: any JSON object of at most 64 KiB,
 	// at most 32 levels deep, with at most 256 names at the top. Numbers keep
@@ -294,41 +306,29 @@ type Event struct {
 	//
 	// Example: {"item":"book"}
 	Payload binding.RawObject `json:"payload,omitempty"`
-
-	// Timestamp When, in Unix seconds: from 2000-01-01 to an hour from now. Milliseconds
-	// are refused.
-	//
-	//
-	// Example: 1690000000
-	Timestamp int64 `json:"timestamp"`
-
-	// UserID Who did it.
-	//
-	// Example: 123
-	UserID int64 `json:"user_id"`
 }
 
 // namesEvent are the members of Event, in the order of their bits in seen.
-var namesEvent = []string{"event_id", "event_type", "payload", "timestamp", "user_id"}
+var namesEvent = []string{"user_id", "event_type", "timestamp", "event_id", "payload"}
+
+// ruleEventUserID is what the contract demands of Event.UserID.
+var ruleEventUserID = binding.Integer{Min: 1, Max: math.MaxInt64}
 
 // ruleEventEventType is what the contract demands of Event.EventType.
 var ruleEventEventType = binding.String{MinLength: 1, MaxLength: 128, Pattern: binding.MustPattern("^[A-Za-z0-9][A-Za-z0-9_.:-]*$")}
 
-// ruleEventPayload is what the contract demands of Event.Payload.
-var ruleEventPayload = binding.Object{MaxProperties: 256}
-
 // ruleEventTimestamp is what the contract demands of Event.Timestamp.
 var ruleEventTimestamp = binding.Integer{Min: 9.466848e+08, Max: math.MaxInt64}
 
-// ruleEventUserID is what the contract demands of Event.UserID.
-var ruleEventUserID = binding.Integer{Min: 1, Max: math.MaxInt64}
+// ruleEventPayload is what the contract demands of Event.Payload.
+var ruleEventPayload = binding.Object{MaxProperties: 256}
 
 // DecodeJSON reads a value of type Event and reports what breaks the contract to d.
 func (v *Event) DecodeJSON(d *binding.Decoder) {
 	if !d.BeginObject() {
 		return
 	}
-	const required = 0 | 1<<1 | 1<<3 | 1<<4
+	const required = 0 | 1<<0 | 1<<1 | 1<<2
 	var seen uint64
 	for {
 		name, more := d.NextMember()
@@ -337,13 +337,12 @@ func (v *Event) DecodeJSON(d *binding.Decoder) {
 		}
 		switch string(name) {
 
-		case "event_id":
-			if !d.Member(&seen, 1<<0, "event_id") {
+		case "user_id":
+			if !d.Member(&seen, 1<<0, "user_id") {
 				continue
 			}
-			if value, ok := d.UUID(); ok {
-				typed := EventID(value)
-				v.EventID = &typed
+			if value, ok := d.Int64(&ruleEventUserID); ok {
+				v.UserID = int64(value)
 			}
 
 		case "event_type":
@@ -354,28 +353,29 @@ func (v *Event) DecodeJSON(d *binding.Decoder) {
 				v.EventType = EventType(value)
 			}
 
-		case "payload":
-			if !d.Member(&seen, 1<<2, "payload") {
-				continue
-			}
-			if value, ok := d.Raw(&ruleEventPayload); ok {
-				v.Payload = binding.RawObject(value)
-			}
-
 		case "timestamp":
-			if !d.Member(&seen, 1<<3, "timestamp") {
+			if !d.Member(&seen, 1<<2, "timestamp") {
 				continue
 			}
 			if value, ok := d.Int64(&ruleEventTimestamp); ok {
 				v.Timestamp = int64(value)
 			}
 
-		case "user_id":
-			if !d.Member(&seen, 1<<4, "user_id") {
+		case "event_id":
+			if !d.Member(&seen, 1<<3, "event_id") {
 				continue
 			}
-			if value, ok := d.Int64(&ruleEventUserID); ok {
-				v.UserID = int64(value)
+			if value, ok := d.UUID(); ok {
+				typed := EventID(value)
+				v.EventID = &typed
+			}
+
+		case "payload":
+			if !d.Member(&seen, 1<<4, "payload") {
+				continue
+			}
+			if value, ok := d.Raw(&ruleEventPayload); ok {
+				v.Payload = binding.RawObject(value)
 			}
 		default:
 			d.Unknown(name, namesEvent)
@@ -729,10 +729,30 @@ var ruleFilterOperator = binding.String{Enum: []string{"eq", "neq", "in", "not_i
 //
 // Example: {"from":1689976800,"steps":[{"event_type":"signup"},{"event_type":"purchase"}],"to":1690581600,"window":86400}
 type Funnel struct {
+	// Steps Two to ten steps.
+	//
+	// Example: [{"event_type":"signup"},{"event_type":"purchase"}]
+	Steps StepList `json:"steps"`
+
+	// Window How many seconds after the first step the last may be taken.
+	//
+	// Example: 86400
+	Window int64 `json:"window"`
+
+	// Order `loose`: other events may happen between two steps; `strict`: none of the funnel's steps may.
+	//
+	// Example: loose
+	Order *StepOrder `json:"order,omitempty"`
+
 	// From A point in time, in Unix seconds; up to the year 9998.
 	//
 	// Example: 1690070400
 	From Instant `json:"from"`
+
+	// To A point in time, in Unix seconds; up to the year 9998.
+	//
+	// Example: 1690070400
+	To Instant `json:"to"`
 
 	// GroupBy Up to three fields.
 	//
@@ -743,52 +763,32 @@ type Funnel struct {
 	//
 	// Example: 10
 	Limit *int32 `json:"limit,omitempty"`
-
-	// Order `loose`: other events may happen between two steps; `strict`: none of the funnel's steps may.
-	//
-	// Example: loose
-	Order *StepOrder `json:"order,omitempty"`
-
-	// Steps Two to ten steps.
-	//
-	// Example: [{"event_type":"signup"},{"event_type":"purchase"}]
-	Steps StepList `json:"steps"`
-
-	// To A point in time, in Unix seconds; up to the year 9998.
-	//
-	// Example: 1690070400
-	To Instant `json:"to"`
-
-	// Window How many seconds after the first step the last may be taken.
-	//
-	// Example: 86400
-	Window int64 `json:"window"`
 }
 
 // namesFunnel are the members of Funnel, in the order of their bits in seen.
-var namesFunnel = []string{"from", "group_by", "limit", "order", "steps", "to", "window"}
+var namesFunnel = []string{"steps", "window", "order", "from", "to", "group_by", "limit"}
 
-// ruleFunnelFrom is what the contract demands of Funnel.From.
-var ruleFunnelFrom = binding.Integer{Min: 0, Max: 2.533707648e+11}
-
-// ruleFunnelLimit is what the contract demands of Funnel.Limit.
-var ruleFunnelLimit = binding.Integer{Min: 1, Max: 1000}
+// ruleFunnelWindow is what the contract demands of Funnel.Window.
+var ruleFunnelWindow = binding.Integer{Min: 0, Max: 3.1536e+08}
 
 // ruleFunnelOrder is what the contract demands of Funnel.Order.
 var ruleFunnelOrder = binding.String{Enum: []string{"loose", "strict"}}
 
+// ruleFunnelFrom is what the contract demands of Funnel.From.
+var ruleFunnelFrom = binding.Integer{Min: 0, Max: 2.533707648e+11}
+
 // ruleFunnelTo is what the contract demands of Funnel.To.
 var ruleFunnelTo = binding.Integer{Min: 0, Max: 2.533707648e+11}
 
-// ruleFunnelWindow is what the contract demands of Funnel.Window.
-var ruleFunnelWindow = binding.Integer{Min: 0, Max: 3.1536e+08}
+// ruleFunnelLimit is what the contract demands of Funnel.Limit.
+var ruleFunnelLimit = binding.Integer{Min: 1, Max: 1000}
 
 // DecodeJSON reads a value of type Funnel and reports what breaks the contract to d.
 func (v *Funnel) DecodeJSON(d *binding.Decoder) {
 	if !d.BeginObject() {
 		return
 	}
-	const required = 0 | 1<<0 | 1<<4 | 1<<5 | 1<<6
+	const required = 0 | 1<<0 | 1<<1 | 1<<3 | 1<<4
 	var seen uint64
 	for {
 		name, more := d.NextMember()
@@ -797,16 +797,51 @@ func (v *Funnel) DecodeJSON(d *binding.Decoder) {
 		}
 		switch string(name) {
 
+		case "steps":
+			if !d.Member(&seen, 1<<0, "steps") {
+				continue
+			}
+			{
+				var value StepList
+				value.DecodeJSON(d)
+				v.Steps = StepList(value)
+			}
+
+		case "window":
+			if !d.Member(&seen, 1<<1, "window") {
+				continue
+			}
+			if value, ok := d.Int64(&ruleFunnelWindow); ok {
+				v.Window = int64(value)
+			}
+
+		case "order":
+			if !d.Member(&seen, 1<<2, "order") {
+				continue
+			}
+			if value, ok := d.String(&ruleFunnelOrder); ok {
+				typed := StepOrder(value)
+				v.Order = &typed
+			}
+
 		case "from":
-			if !d.Member(&seen, 1<<0, "from") {
+			if !d.Member(&seen, 1<<3, "from") {
 				continue
 			}
 			if value, ok := d.Int64(&ruleFunnelFrom); ok {
 				v.From = Instant(value)
 			}
 
+		case "to":
+			if !d.Member(&seen, 1<<4, "to") {
+				continue
+			}
+			if value, ok := d.Int64(&ruleFunnelTo); ok {
+				v.To = Instant(value)
+			}
+
 		case "group_by":
-			if !d.Member(&seen, 1<<1, "group_by") {
+			if !d.Member(&seen, 1<<5, "group_by") {
 				continue
 			}
 			{
@@ -817,47 +852,12 @@ func (v *Funnel) DecodeJSON(d *binding.Decoder) {
 			}
 
 		case "limit":
-			if !d.Member(&seen, 1<<2, "limit") {
+			if !d.Member(&seen, 1<<6, "limit") {
 				continue
 			}
 			if value, ok := d.Int64(&ruleFunnelLimit); ok {
 				typed := int32(value)
 				v.Limit = &typed
-			}
-
-		case "order":
-			if !d.Member(&seen, 1<<3, "order") {
-				continue
-			}
-			if value, ok := d.String(&ruleFunnelOrder); ok {
-				typed := StepOrder(value)
-				v.Order = &typed
-			}
-
-		case "steps":
-			if !d.Member(&seen, 1<<4, "steps") {
-				continue
-			}
-			{
-				var value StepList
-				value.DecodeJSON(d)
-				v.Steps = StepList(value)
-			}
-
-		case "to":
-			if !d.Member(&seen, 1<<5, "to") {
-				continue
-			}
-			if value, ok := d.Int64(&ruleFunnelTo); ok {
-				v.To = Instant(value)
-			}
-
-		case "window":
-			if !d.Member(&seen, 1<<6, "window") {
-				continue
-			}
-			if value, ok := d.Int64(&ruleFunnelWindow); ok {
-				v.Window = int64(value)
 			}
 		default:
 			d.Unknown(name, namesFunnel)
@@ -1014,20 +1014,20 @@ type IndexLinks struct {
 	// Example: /docs
 	Docs string `json:"docs"`
 
-	// Health Readiness.
+	// Openapi The contract.
 	//
-	// Example: /readyz
-	Health string `json:"health"`
+	// Example: /openapi.yaml
+	Openapi string `json:"openapi"`
 
 	// Metrics Metrics for Prometheus.
 	//
 	// Example: /metrics
 	Metrics string `json:"metrics"`
 
-	// Openapi The contract.
+	// Health Readiness.
 	//
-	// Example: /openapi.yaml
-	Openapi string `json:"openapi"`
+	// Example: /readyz
+	Health string `json:"health"`
 
 	// Problems Every kind of problem.
 	//
@@ -1307,64 +1307,12 @@ type Query struct {
 	// Example: ["login","logout"]
 	EventTypes *EventTypeList `json:"event_types,omitempty"`
 
-	// Filters Conditions on an event.
-	//
-	// Example: [{"field":"payload.plan","op":"eq","value":"pro"}]
-	Filters *FilterList `json:"filters,omitempty"`
-
-	// From A point in time, in Unix seconds; up to the year 9998.
-	//
-	// Example: 1690070400
-	From Instant `json:"from"`
-
-	// GroupBy Up to three fields.
-	//
-	// Example: ["payload.plan"]
-	GroupBy *FieldList `json:"group_by,omitempty"`
-
-	// IncludeOther Whether the groups beyond `limit` are put together in `other`.
-	//
-	// Example: true
-	IncludeOther *bool `json:"include_other,omitempty"`
-
-	// Interval The length of a bucket. Days, weeks (from Monday) and months are those of the calendar of a time zone.
-	//
-	// Example: day
-	Interval *Interval `json:"interval,omitempty"`
-
-	// Limit How many groups to list at most; without it 100.
-	//
-	// Example: 10
-	Limit *int32 `json:"limit,omitempty"`
-
-	// Match How many of the filters have to fit: `all`, or `any`, at least one.
-	//
-	// Example: all
-	Match *Match `json:"match,omitempty"`
-
 	// Metric What to work out. `count` counts events and `unique_users` users; the others need `value`: sum, mean, least and greatest number, and
 	// percentiles.
 	//
 	//
 	// Example: count
 	Metric Metric `json:"metric"`
-
-	// Order The order of groups: by their number, or by their key. Groups of equal number follow in the order of their keys: null, false, true,
-	// numbers, strings by their bytes, arrays, objects. Groups without a number come last.
-	//
-	//
-	// Example: value_desc
-	Order *Order `json:"order,omitempty"`
-
-	// To A point in time, in Unix seconds; up to the year 9998.
-	//
-	// Example: 1690070400
-	To Instant `json:"to"`
-
-	// Tz A name of the IANA time zone database.
-	//
-	// Example: Europe/Berlin
-	Tz *TimeZone `json:"tz,omitempty"`
 
 	// Value What of an event is meant: `event_type`, `user_id`, or a place in the payload: `payload.plan`, nested as
 	// `payload.address.city`, the n-th item of an array from 0 as `payload.items[0]`. A name with dots, brackets or quotation
@@ -1373,44 +1321,96 @@ type Query struct {
 	//
 	// Example: payload.plan
 	Value *Field `json:"value,omitempty"`
+
+	// From A point in time, in Unix seconds; up to the year 9998.
+	//
+	// Example: 1690070400
+	From Instant `json:"from"`
+
+	// To A point in time, in Unix seconds; up to the year 9998.
+	//
+	// Example: 1690070400
+	To Instant `json:"to"`
+
+	// Interval The length of a bucket. Days, weeks (from Monday) and months are those of the calendar of a time zone.
+	//
+	// Example: day
+	Interval *Interval `json:"interval,omitempty"`
+
+	// Tz A name of the IANA time zone database.
+	//
+	// Example: Europe/Berlin
+	Tz *TimeZone `json:"tz,omitempty"`
+
+	// GroupBy Up to three fields.
+	//
+	// Example: ["payload.plan"]
+	GroupBy *FieldList `json:"group_by,omitempty"`
+
+	// Filters Conditions on an event.
+	//
+	// Example: [{"field":"payload.plan","op":"eq","value":"pro"}]
+	Filters *FilterList `json:"filters,omitempty"`
+
+	// Match How many of the filters have to fit: `all`, or `any`, at least one.
+	//
+	// Example: all
+	Match *Match `json:"match,omitempty"`
+
+	// Order The order of groups: by their number, or by their key. Groups of equal number follow in the order of their keys: null, false, true,
+	// numbers, strings by their bytes, arrays, objects. Groups without a number come last.
+	//
+	//
+	// Example: value_desc
+	Order *Order `json:"order,omitempty"`
+
+	// Limit How many groups to list at most; without it 100.
+	//
+	// Example: 10
+	Limit *int32 `json:"limit,omitempty"`
+
+	// IncludeOther Whether the groups beyond `limit` are put together in `other`.
+	//
+	// Example: true
+	IncludeOther *bool `json:"include_other,omitempty"`
 }
 
 // namesQuery are the members of Query, in the order of their bits in seen.
-var namesQuery = []string{"event_types", "filters", "from", "group_by", "include_other", "interval", "limit", "match", "metric", "order", "to", "tz", "value"}
-
-// ruleQueryFrom is what the contract demands of Query.From.
-var ruleQueryFrom = binding.Integer{Min: 0, Max: 2.533707648e+11}
-
-// ruleQueryInterval is what the contract demands of Query.Interval.
-var ruleQueryInterval = binding.String{Enum: []string{"minute", "hour", "day", "week", "month"}}
-
-// ruleQueryLimit is what the contract demands of Query.Limit.
-var ruleQueryLimit = binding.Integer{Min: 1, Max: 1000}
-
-// ruleQueryMatch is what the contract demands of Query.Match.
-var ruleQueryMatch = binding.String{Enum: []string{"all", "any"}}
+var namesQuery = []string{"event_types", "metric", "value", "from", "to", "interval", "tz", "group_by", "filters", "match", "order", "limit", "include_other"}
 
 // ruleQueryMetric is what the contract demands of Query.Metric.
 var ruleQueryMetric = binding.String{Enum: []string{"count", "unique_users", "sum", "avg", "min", "max", "p50", "p90", "p95", "p99"}}
 
-// ruleQueryOrder is what the contract demands of Query.Order.
-var ruleQueryOrder = binding.String{Enum: []string{"value_desc", "value_asc", "key_asc", "key_desc"}}
+// ruleQueryValue is what the contract demands of Query.Value.
+var ruleQueryValue = binding.String{MinLength: 1, MaxLength: 512, Pattern: binding.MustPattern("^(event_type|user_id|payload(\\.[^.\\[\\]\"]+|\\[[0-9]{1,6}\\]|\\[\"([^\"\\\\]|\\\\.)+\"\\])+)$")}
+
+// ruleQueryFrom is what the contract demands of Query.From.
+var ruleQueryFrom = binding.Integer{Min: 0, Max: 2.533707648e+11}
 
 // ruleQueryTo is what the contract demands of Query.To.
 var ruleQueryTo = binding.Integer{Min: 0, Max: 2.533707648e+11}
 
+// ruleQueryInterval is what the contract demands of Query.Interval.
+var ruleQueryInterval = binding.String{Enum: []string{"minute", "hour", "day", "week", "month"}}
+
 // ruleQueryTz is what the contract demands of Query.Tz.
 var ruleQueryTz = binding.String{MinLength: 1, MaxLength: 64, Pattern: binding.MustPattern("^[A-Za-z0-9_+./-]+$")}
 
-// ruleQueryValue is what the contract demands of Query.Value.
-var ruleQueryValue = binding.String{MinLength: 1, MaxLength: 512, Pattern: binding.MustPattern("^(event_type|user_id|payload(\\.[^.\\[\\]\"]+|\\[[0-9]{1,6}\\]|\\[\"([^\"\\\\]|\\\\.)+\"\\])+)$")}
+// ruleQueryMatch is what the contract demands of Query.Match.
+var ruleQueryMatch = binding.String{Enum: []string{"all", "any"}}
+
+// ruleQueryOrder is what the contract demands of Query.Order.
+var ruleQueryOrder = binding.String{Enum: []string{"value_desc", "value_asc", "key_asc", "key_desc"}}
+
+// ruleQueryLimit is what the contract demands of Query.Limit.
+var ruleQueryLimit = binding.Integer{Min: 1, Max: 1000}
 
 // DecodeJSON reads a value of type Query and reports what breaks the contract to d.
 func (v *Query) DecodeJSON(d *binding.Decoder) {
 	if !d.BeginObject() {
 		return
 	}
-	const required = 0 | 1<<2 | 1<<8 | 1<<10
+	const required = 0 | 1<<1 | 1<<3 | 1<<4
 	var seen uint64
 	for {
 		name, more := d.NextMember()
@@ -1430,43 +1430,37 @@ func (v *Query) DecodeJSON(d *binding.Decoder) {
 				v.EventTypes = &typed
 			}
 
-		case "filters":
-			if !d.Member(&seen, 1<<1, "filters") {
+		case "metric":
+			if !d.Member(&seen, 1<<1, "metric") {
 				continue
 			}
-			{
-				var value FilterList
-				value.DecodeJSON(d)
-				typed := FilterList(value)
-				v.Filters = &typed
+			if value, ok := d.String(&ruleQueryMetric); ok {
+				v.Metric = Metric(value)
+			}
+
+		case "value":
+			if !d.Member(&seen, 1<<2, "value") {
+				continue
+			}
+			if value, ok := d.String(&ruleQueryValue); ok {
+				typed := Field(value)
+				v.Value = &typed
 			}
 
 		case "from":
-			if !d.Member(&seen, 1<<2, "from") {
+			if !d.Member(&seen, 1<<3, "from") {
 				continue
 			}
 			if value, ok := d.Int64(&ruleQueryFrom); ok {
 				v.From = Instant(value)
 			}
 
-		case "group_by":
-			if !d.Member(&seen, 1<<3, "group_by") {
+		case "to":
+			if !d.Member(&seen, 1<<4, "to") {
 				continue
 			}
-			{
-				var value FieldList
-				value.DecodeJSON(d)
-				typed := FieldList(value)
-				v.GroupBy = &typed
-			}
-
-		case "include_other":
-			if !d.Member(&seen, 1<<4, "include_other") {
-				continue
-			}
-			if value, ok := d.Bool(); ok {
-				typed := bool(value)
-				v.IncludeOther = &typed
+			if value, ok := d.Int64(&ruleQueryTo); ok {
+				v.To = Instant(value)
 			}
 
 		case "interval":
@@ -1478,51 +1472,8 @@ func (v *Query) DecodeJSON(d *binding.Decoder) {
 				v.Interval = &typed
 			}
 
-		case "limit":
-			if !d.Member(&seen, 1<<6, "limit") {
-				continue
-			}
-			if value, ok := d.Int64(&ruleQueryLimit); ok {
-				typed := int32(value)
-				v.Limit = &typed
-			}
-
-		case "match":
-			if !d.Member(&seen, 1<<7, "match") {
-				continue
-			}
-			if value, ok := d.String(&ruleQueryMatch); ok {
-				typed := Match(value)
-				v.Match = &typed
-			}
-
-		case "metric":
-			if !d.Member(&seen, 1<<8, "metric") {
-				continue
-			}
-			if value, ok := d.String(&ruleQueryMetric); ok {
-				v.Metric = Metric(value)
-			}
-
-		case "order":
-			if !d.Member(&seen, 1<<9, "order") {
-				continue
-			}
-			if value, ok := d.String(&ruleQueryOrder); ok {
-				typed := Order(value)
-				v.Order = &typed
-			}
-
-		case "to":
-			if !d.Member(&seen, 1<<10, "to") {
-				continue
-			}
-			if value, ok := d.Int64(&ruleQueryTo); ok {
-				v.To = Instant(value)
-			}
-
 		case "tz":
-			if !d.Member(&seen, 1<<11, "tz") {
+			if !d.Member(&seen, 1<<6, "tz") {
 				continue
 			}
 			if value, ok := d.String(&ruleQueryTz); ok {
@@ -1530,13 +1481,62 @@ func (v *Query) DecodeJSON(d *binding.Decoder) {
 				v.Tz = &typed
 			}
 
-		case "value":
-			if !d.Member(&seen, 1<<12, "value") {
+		case "group_by":
+			if !d.Member(&seen, 1<<7, "group_by") {
 				continue
 			}
-			if value, ok := d.String(&ruleQueryValue); ok {
-				typed := Field(value)
-				v.Value = &typed
+			{
+				var value FieldList
+				value.DecodeJSON(d)
+				typed := FieldList(value)
+				v.GroupBy = &typed
+			}
+
+		case "filters":
+			if !d.Member(&seen, 1<<8, "filters") {
+				continue
+			}
+			{
+				var value FilterList
+				value.DecodeJSON(d)
+				typed := FilterList(value)
+				v.Filters = &typed
+			}
+
+		case "match":
+			if !d.Member(&seen, 1<<9, "match") {
+				continue
+			}
+			if value, ok := d.String(&ruleQueryMatch); ok {
+				typed := Match(value)
+				v.Match = &typed
+			}
+
+		case "order":
+			if !d.Member(&seen, 1<<10, "order") {
+				continue
+			}
+			if value, ok := d.String(&ruleQueryOrder); ok {
+				typed := Order(value)
+				v.Order = &typed
+			}
+
+		case "limit":
+			if !d.Member(&seen, 1<<11, "limit") {
+				continue
+			}
+			if value, ok := d.Int64(&ruleQueryLimit); ok {
+				typed := int32(value)
+				v.Limit = &typed
+			}
+
+		case "include_other":
+			if !d.Member(&seen, 1<<12, "include_other") {
+				continue
+			}
+			if value, ok := d.Bool(); ok {
+				typed := bool(value)
+				v.IncludeOther = &typed
 			}
 		default:
 			d.Unknown(name, namesQuery)
@@ -1624,54 +1624,54 @@ type Retention struct {
 	// Example: {"event_type":"purchase"}
 	First Step `json:"first"`
 
-	// From A point in time, in Unix seconds; up to the year 9998.
+	// Returning A kind of event.
 	//
-	// Example: 1690070400
-	From Instant `json:"from"`
+	// Example: {"event_type":"purchase"}
+	Returning Step `json:"returning"`
 
 	// Interval The length of a period.
 	//
 	// Example: week
 	Interval CohortInterval `json:"interval"`
 
-	// Periods How many periods to follow a cohort, its own included; without it 12.
+	// Tz A name of the IANA time zone database.
 	//
-	// Example: 12
-	Periods *int32 `json:"periods,omitempty"`
+	// Example: Europe/Berlin
+	Tz *TimeZone `json:"tz,omitempty"`
 
-	// Returning A kind of event.
+	// From A point in time, in Unix seconds; up to the year 9998.
 	//
-	// Example: {"event_type":"purchase"}
-	Returning Step `json:"returning"`
+	// Example: 1690070400
+	From Instant `json:"from"`
 
 	// To A point in time, in Unix seconds; up to the year 9998.
 	//
 	// Example: 1690070400
 	To Instant `json:"to"`
 
-	// Tz A name of the IANA time zone database.
+	// Periods How many periods to follow a cohort, its own included; without it 12.
 	//
-	// Example: Europe/Berlin
-	Tz *TimeZone `json:"tz,omitempty"`
+	// Example: 12
+	Periods *int32 `json:"periods,omitempty"`
 }
 
 // namesRetention are the members of Retention, in the order of their bits in seen.
-var namesRetention = []string{"first", "from", "interval", "periods", "returning", "to", "tz"}
-
-// ruleRetentionFrom is what the contract demands of Retention.From.
-var ruleRetentionFrom = binding.Integer{Min: 0, Max: 2.533707648e+11}
+var namesRetention = []string{"first", "returning", "interval", "tz", "from", "to", "periods"}
 
 // ruleRetentionInterval is what the contract demands of Retention.Interval.
 var ruleRetentionInterval = binding.String{Enum: []string{"day", "week", "month"}}
 
-// ruleRetentionPeriods is what the contract demands of Retention.Periods.
-var ruleRetentionPeriods = binding.Integer{Min: 1, Max: 100}
+// ruleRetentionTz is what the contract demands of Retention.Tz.
+var ruleRetentionTz = binding.String{MinLength: 1, MaxLength: 64, Pattern: binding.MustPattern("^[A-Za-z0-9_+./-]+$")}
+
+// ruleRetentionFrom is what the contract demands of Retention.From.
+var ruleRetentionFrom = binding.Integer{Min: 0, Max: 2.533707648e+11}
 
 // ruleRetentionTo is what the contract demands of Retention.To.
 var ruleRetentionTo = binding.Integer{Min: 0, Max: 2.533707648e+11}
 
-// ruleRetentionTz is what the contract demands of Retention.Tz.
-var ruleRetentionTz = binding.String{MinLength: 1, MaxLength: 64, Pattern: binding.MustPattern("^[A-Za-z0-9_+./-]+$")}
+// ruleRetentionPeriods is what the contract demands of Retention.Periods.
+var ruleRetentionPeriods = binding.Integer{Min: 1, Max: 100}
 
 // DecodeJSON reads a value of type Retention and reports what breaks the contract to d.
 func (v *Retention) DecodeJSON(d *binding.Decoder) {
@@ -1697,12 +1697,14 @@ func (v *Retention) DecodeJSON(d *binding.Decoder) {
 				v.First = Step(value)
 			}
 
-		case "from":
-			if !d.Member(&seen, 1<<1, "from") {
+		case "returning":
+			if !d.Member(&seen, 1<<1, "returning") {
 				continue
 			}
-			if value, ok := d.Int64(&ruleRetentionFrom); ok {
-				v.From = Instant(value)
+			{
+				var value Step
+				value.DecodeJSON(d)
+				v.Returning = Step(value)
 			}
 
 		case "interval":
@@ -1713,23 +1715,21 @@ func (v *Retention) DecodeJSON(d *binding.Decoder) {
 				v.Interval = CohortInterval(value)
 			}
 
-		case "periods":
-			if !d.Member(&seen, 1<<3, "periods") {
+		case "tz":
+			if !d.Member(&seen, 1<<3, "tz") {
 				continue
 			}
-			if value, ok := d.Int64(&ruleRetentionPeriods); ok {
-				typed := int32(value)
-				v.Periods = &typed
+			if value, ok := d.String(&ruleRetentionTz); ok {
+				typed := TimeZone(value)
+				v.Tz = &typed
 			}
 
-		case "returning":
-			if !d.Member(&seen, 1<<4, "returning") {
+		case "from":
+			if !d.Member(&seen, 1<<4, "from") {
 				continue
 			}
-			{
-				var value Step
-				value.DecodeJSON(d)
-				v.Returning = Step(value)
+			if value, ok := d.Int64(&ruleRetentionFrom); ok {
+				v.From = Instant(value)
 			}
 
 		case "to":
@@ -1740,13 +1740,13 @@ func (v *Retention) DecodeJSON(d *binding.Decoder) {
 				v.To = Instant(value)
 			}
 
-		case "tz":
-			if !d.Member(&seen, 1<<6, "tz") {
+		case "periods":
+			if !d.Member(&seen, 1<<6, "periods") {
 				continue
 			}
-			if value, ok := d.String(&ruleRetentionTz); ok {
-				typed := TimeZone(value)
-				v.Tz = &typed
+			if value, ok := d.Int64(&ruleRetentionPeriods); ok {
+				typed := int32(value)
+				v.Periods = &typed
 			}
 		default:
 			d.Unknown(name, namesRetention)
@@ -3005,60 +3005,7 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	return m
 }
 
-type BadRequestApplicationProblemPlusJSONResponse Problem
-
-type ContentTooLargeApplicationProblemPlusJSONResponse Problem
-
-type InternalApplicationProblemPlusJSONResponse Problem
-
-type InvalidApplicationProblemPlusJSONResponse Problem
-
-type InvalidQuestionApplicationProblemPlusJSONResponse Problem
-
-type MethodNotAllowedResponseHeaders struct {
-	Allow string
-}
-type MethodNotAllowedApplicationProblemPlusJSONResponse struct {
-	Body Problem
-
-	Headers MethodNotAllowedResponseHeaders
-}
-
-type NotFoundApplicationProblemPlusJSONResponse Problem
-
-type PreflightResponseHeaders struct {
-	AccessControlAllowHeaders *string
-	AccessControlAllowMethods string
-	AccessControlAllowOrigin  string
-	AccessControlMaxAge       int32
-}
-type PreflightResponse struct {
-	Headers PreflightResponseHeaders
-}
-
-type RateLimitedResponseHeaders struct {
-	RateLimit       *string
-	RateLimitPolicy *string
-	RetryAfter      int32
-}
-type RateLimitedApplicationProblemPlusJSONResponse struct {
-	Body Problem
-
-	Headers RateLimitedResponseHeaders
-}
-
-type RequestTimeoutApplicationProblemPlusJSONResponse Problem
-
-type UnavailableResponseHeaders struct {
-	RetryAfter int32
-}
-type UnavailableApplicationProblemPlusJSONResponse struct {
-	Body Problem
-
-	Headers UnavailableResponseHeaders
-}
-
-type UnsupportedMediaTypeApplicationProblemPlusJSONResponse Problem
+// Shared responses are errors: impl/httpapi/problem.go writes them, from one place.
 
 // SendEventRequestObject is what a request for SendEvent carries.
 type SendEventRequestObject struct {

@@ -81,11 +81,6 @@ const (
 //
 // Example: {"partial":false,"start":1690070400,"time":"2023-07-23T00:00:00Z"}
 type Bucket struct {
-	// Partial Whether the bucket isn't over yet, or the range cuts it.
-	//
-	// Example: false
-	Partial bool `json:"partial"`
-
 	// Start A point in time, in Unix seconds; before 1970 it is negative.
 	//
 	// Example: 1690070400
@@ -95,22 +90,17 @@ type Bucket struct {
 	//
 	// Example: 2023-07-23T00:00:00Z
 	Time LocalTime `json:"time"`
+
+	// Partial Whether the bucket isn't over yet, or the range cuts it.
+	//
+	// Example: false
+	Partial bool `json:"partial"`
 }
 
 // Cohort The users who began in one period.
 //
 // Example: {"returned":[10,20],"shares":[0.25,0.5],"start":1688342400,"time":"2023-07-03T00:00:00Z","users":40}
 type Cohort struct {
-	// Returned How many of them came back in the period itself, the next one, and so on, as far as the range goes.
-	//
-	// Example: [10,20]
-	Returned []int64 `json:"returned"`
-
-	// Shares The same as shares of `users`; 0 in an empty cohort.
-	//
-	// Example: [0.25,0.5]
-	Shares []float64 `json:"shares"`
-
 	// Start A point in time, in Unix seconds; before 1970 it is negative.
 	//
 	// Example: 1690070400
@@ -125,6 +115,16 @@ type Cohort struct {
 	//
 	// Example: 40
 	Users int64 `json:"users"`
+
+	// Returned How many of them came back in the period itself, the next one, and so on, as far as the range goes.
+	//
+	// Example: [10,20]
+	Returned []int64 `json:"returned"`
+
+	// Shares The same as shares of `users`; 0 in an empty cohort.
+	//
+	// Example: [0.25,0.5]
+	Shares []float64 `json:"shares"`
 }
 
 // CohortInterval The length of a period.
@@ -151,26 +151,36 @@ type EventTypeList = []EventType
 //
 // Example: {"count":5,"event_type":"login","from":1690070400,"interval":"day","points":[{"count":5,"partial":false,"start":1690070400,"time":"2023-07-23T00:00:00Z"}],"to":1690156800,"tz":"UTC"}
 type EventTypeSeries struct {
-	// Count The number of events in the whole range.
-	//
-	// Example: 5
-	Count int64 `json:"count"`
-
 	// EventType What kind of event: a letter or digit, then letters, digits and `_ . : -`.
 	//
 	//
 	// Example: purchase
 	EventType EventType `json:"event_type"`
 
+	// Interval The length of a bucket. Days, weeks (from Monday) and months are those of the calendar of a time zone.
+	//
+	// Example: day
+	Interval Interval `json:"interval"`
+
+	// TZ A name of the IANA time zone database.
+	//
+	// Example: Europe/Berlin
+	TZ TimeZone `json:"tz"`
+
 	// From A point in time, in Unix seconds; before 1970 it is negative.
 	//
 	// Example: 1690070400
 	From Moment `json:"from"`
 
-	// Interval The length of a bucket. Days, weeks (from Monday) and months are those of the calendar of a time zone.
+	// To A point in time, in Unix seconds; before 1970 it is negative.
 	//
-	// Example: day
-	Interval Interval `json:"interval"`
+	// Example: 1690070400
+	To Moment `json:"to"`
+
+	// Count The number of events in the whole range.
+	//
+	// Example: 5
+	Count int64 `json:"count"`
 
 	// Points Every bucket that the range touches, the oldest first.
 	//
@@ -181,32 +191,22 @@ type EventTypeSeries struct {
 	//
 	// Example: {"count":7,"from":1689984000,"points":[{"count":7,"partial":false,"start":1689984000,"time":"2023-07-22T00:00:00Z"}],"to":1690070400}
 	Previous PreviousPeriod `json:"previous,omitempty"`
-
-	// To A point in time, in Unix seconds; before 1970 it is negative.
-	//
-	// Example: 1690070400
-	To Moment `json:"to"`
-
-	// TZ A name of the IANA time zone database.
-	//
-	// Example: Europe/Berlin
-	TZ TimeZone `json:"tz"`
 }
 
 // EventTypeStats How many events of a type there are.
 //
 // Example: {"count":15,"event_type":"login"}
 type EventTypeStats struct {
-	// Count The number of events.
-	//
-	// Example: 15
-	Count int64 `json:"count"`
-
 	// EventType What kind of event: a letter or digit, then letters, digits and `_ . : -`.
 	//
 	//
 	// Example: purchase
 	EventType EventType `json:"event_type"`
+
+	// Count The number of events.
+	//
+	// Example: 15
+	Count int64 `json:"count"`
 }
 
 // Field What of an event is meant: `event_type`, `user_id`, or a place in the payload: `payload.plan`, nested as
@@ -266,10 +266,30 @@ type FilterOperator string
 //
 // Example: {"from":1689976800,"steps":[{"event_type":"signup"},{"event_type":"purchase"}],"to":1690581600,"window":86400}
 type Funnel struct {
+	// Steps Two to ten steps.
+	//
+	// Example: [{"event_type":"signup"},{"event_type":"purchase"}]
+	Steps StepList `json:"steps"`
+
+	// Window How many seconds after the first step the last may be taken.
+	//
+	// Example: 86400
+	Window int64 `json:"window"`
+
+	// Order `loose`: other events may happen between two steps; `strict`: none of the funnel's steps may.
+	//
+	// Example: loose
+	Order StepOrder `json:"order,omitempty"`
+
 	// From A point in time, in Unix seconds; up to the year 9998.
 	//
 	// Example: 1690070400
 	From Instant `json:"from"`
+
+	// To A point in time, in Unix seconds; up to the year 9998.
+	//
+	// Example: 1690070400
+	To Instant `json:"to"`
 
 	// GroupBy Up to three fields.
 	//
@@ -280,26 +300,6 @@ type Funnel struct {
 	//
 	// Example: 10
 	Limit int32 `json:"limit,omitempty"`
-
-	// Order `loose`: other events may happen between two steps; `strict`: none of the funnel's steps may.
-	//
-	// Example: loose
-	Order StepOrder `json:"order,omitempty"`
-
-	// Steps Two to ten steps.
-	//
-	// Example: [{"event_type":"signup"},{"event_type":"purchase"}]
-	Steps StepList `json:"steps"`
-
-	// To A point in time, in Unix seconds; up to the year 9998.
-	//
-	// Example: 1690070400
-	To Instant `json:"to"`
-
-	// Window How many seconds after the first step the last may be taken.
-	//
-	// Example: 86400
-	Window int64 `json:"window"`
 }
 
 // FunnelGroup The funnel of one group.
@@ -321,21 +321,26 @@ type FunnelGroup struct {
 //
 // Example: {"steps":[{"conversion":1,"median_seconds":null,"users":200},{"conversion":0.25,"median_seconds":41,"users":50}]}
 type FunnelResult struct {
-	// Groups With `group_by`, the same for each group. A user belongs to that of their first step.
-	//
-	// Example: [{"key":["pro"],"steps":[{"conversion":1,"median_seconds":null,"users":20},{"conversion":0.25,"median_seconds":41,"users":5}]}]
-	Groups []FunnelGroup `json:"groups,omitempty"`
-
 	// Steps One entry for each step.
 	//
 	// Example: [{"conversion":1,"median_seconds":null,"users":200}]
 	Steps FunnelStepList `json:"steps"`
+
+	// Groups With `group_by`, the same for each group. A user belongs to that of their first step.
+	//
+	// Example: [{"key":["pro"],"steps":[{"conversion":1,"median_seconds":null,"users":20},{"conversion":0.25,"median_seconds":41,"users":5}]}]
+	Groups []FunnelGroup `json:"groups,omitempty"`
 }
 
 // FunnelStep The users who took a step.
 //
 // Example: {"conversion":0.25,"median_seconds":41,"users":50}
 type FunnelStep struct {
+	// Users How many users took it.
+	//
+	// Example: 50
+	Users int64 `json:"users"`
+
 	// Conversion Their share of the users who took the first step; 0 when nobody did.
 	//
 	// Example: 0.25
@@ -346,11 +351,6 @@ type FunnelStep struct {
 	//
 	// Example: 41
 	MedianSeconds *int64 `json:"median_seconds"`
-
-	// Users How many users took it.
-	//
-	// Example: 50
-	Users int64 `json:"users"`
 }
 
 // FunnelStepList One entry for each step.
@@ -397,30 +397,30 @@ type Interval string
 //
 // Example: {"max_batch_bytes":8388608,"max_batch_events":5000,"max_event_bytes":131072,"max_future_skew_seconds":3600,"max_payload_bytes":65536,"requests_per_minute":1500}
 type Limits struct {
-	// MaxBatchBytes The size of the body of `POST /events`, before and after decompression, in bytes.
+	// MaxEventBytes The size of one event as JSON, alone or in a batch, in bytes.
 	//
-	// Example: 8388608
-	MaxBatchBytes int64 `json:"max_batch_bytes"`
+	// Example: 131072
+	MaxEventBytes int64 `json:"max_event_bytes"`
+
+	// MaxPayloadBytes The size of an event's `payload` as JSON, in bytes.
+	//
+	// Example: 65536
+	MaxPayloadBytes int64 `json:"max_payload_bytes"`
 
 	// MaxBatchEvents Events in one request to `POST /events`.
 	//
 	// Example: 5000
 	MaxBatchEvents int32 `json:"max_batch_events"`
 
-	// MaxEventBytes The size of one event as JSON, alone or in a batch, in bytes.
+	// MaxBatchBytes The size of the body of `POST /events`, before and after decompression, in bytes.
 	//
-	// Example: 131072
-	MaxEventBytes int64 `json:"max_event_bytes"`
+	// Example: 8388608
+	MaxBatchBytes int64 `json:"max_batch_bytes"`
 
 	// MaxFutureSkewSeconds How far ahead of the server's clock a `timestamp` may be, in seconds.
 	//
 	// Example: 3600
 	MaxFutureSkewSeconds int64 `json:"max_future_skew_seconds"`
-
-	// MaxPayloadBytes The size of an event's `payload` as JSON, in bytes.
-	//
-	// Example: 65536
-	MaxPayloadBytes int64 `json:"max_payload_bytes"`
 
 	// RequestsPerMinute Requests of any size that one address may send in a minute; 0 means no limit.
 	//
@@ -489,16 +489,6 @@ type OtherGroups struct {
 //
 // Example: {"count":5,"partial":false,"start":1690070400,"time":"2023-07-23T00:00:00Z"}
 type Point struct {
-	// Count The number of events.
-	//
-	// Example: 5
-	Count int64 `json:"count"`
-
-	// Partial Whether the count is not that of the whole bucket, because it isn't over yet or the range cuts it.
-	//
-	// Example: false
-	Partial bool `json:"partial"`
-
 	// Start A point in time, in Unix seconds; before 1970 it is negative.
 	//
 	// Example: 1690070400
@@ -508,31 +498,41 @@ type Point struct {
 	//
 	// Example: 2023-07-23T00:00:00Z
 	Time LocalTime `json:"time"`
+
+	// Count The number of events.
+	//
+	// Example: 5
+	Count int64 `json:"count"`
+
+	// Partial Whether the count is not that of the whole bucket, because it isn't over yet or the range cuts it.
+	//
+	// Example: false
+	Partial bool `json:"partial"`
 }
 
 // PreviousPeriod The same for the period before, as many buckets long.
 //
 // Example: {"count":7,"from":1689984000,"points":[{"count":7,"partial":false,"start":1689984000,"time":"2023-07-22T00:00:00Z"}],"to":1690070400}
 type PreviousPeriod struct {
-	// Count The number of events in the period.
-	//
-	// Example: 7
-	Count int64 `json:"count"`
-
 	// From A point in time, in Unix seconds; before 1970 it is negative.
 	//
 	// Example: 1690070400
 	From Moment `json:"from"`
 
-	// Points Its buckets, one for each of the range's.
-	//
-	// Example: [{"count":7,"partial":false,"start":1689984000,"time":"2023-07-22T00:00:00Z"}]
-	Points []Point `json:"points"`
-
 	// To A point in time, in Unix seconds; before 1970 it is negative.
 	//
 	// Example: 1690070400
 	To Moment `json:"to"`
+
+	// Count The number of events in the period.
+	//
+	// Example: 7
+	Count int64 `json:"count"`
+
+	// Points Its buckets, one for each of the range's.
+	//
+	// Example: [{"count":7,"partial":false,"start":1689984000,"time":"2023-07-22T00:00:00Z"}]
+	Points []Point `json:"points"`
 }
 
 // Query A question about events.
@@ -544,64 +544,12 @@ type Query struct {
 	// Example: ["login","logout"]
 	EventTypes EventTypeList `json:"event_types,omitempty"`
 
-	// Filters Conditions on an event.
-	//
-	// Example: [{"field":"payload.plan","op":"eq","value":"pro"}]
-	Filters FilterList `json:"filters,omitempty"`
-
-	// From A point in time, in Unix seconds; up to the year 9998.
-	//
-	// Example: 1690070400
-	From Instant `json:"from"`
-
-	// GroupBy Up to three fields.
-	//
-	// Example: ["payload.plan"]
-	GroupBy FieldList `json:"group_by,omitempty"`
-
-	// IncludeOther Whether the groups beyond `limit` are put together in `other`.
-	//
-	// Example: true
-	IncludeOther bool `json:"include_other,omitempty"`
-
-	// Interval The length of a bucket. Days, weeks (from Monday) and months are those of the calendar of a time zone.
-	//
-	// Example: day
-	Interval Interval `json:"interval,omitempty"`
-
-	// Limit How many groups to list at most; without it 100.
-	//
-	// Example: 10
-	Limit int32 `json:"limit,omitempty"`
-
-	// Match How many of the filters have to fit: `all`, or `any`, at least one.
-	//
-	// Example: all
-	Match Match `json:"match,omitempty"`
-
 	// Metric What to work out. `count` counts events and `unique_users` users; the others need `value`: sum, mean, least and greatest number, and
 	// percentiles.
 	//
 	//
 	// Example: count
 	Metric Metric `json:"metric"`
-
-	// Order The order of groups: by their number, or by their key. Groups of equal number follow in the order of their keys: null, false, true,
-	// numbers, strings by their bytes, arrays, objects. Groups without a number come last.
-	//
-	//
-	// Example: value_desc
-	Order Order `json:"order,omitempty"`
-
-	// To A point in time, in Unix seconds; up to the year 9998.
-	//
-	// Example: 1690070400
-	To Instant `json:"to"`
-
-	// TZ A name of the IANA time zone database.
-	//
-	// Example: Europe/Berlin
-	TZ TimeZone `json:"tz,omitempty"`
 
 	// Value What of an event is meant: `event_type`, `user_id`, or a place in the payload: `payload.plan`, nested as
 	// `payload.address.city`, the n-th item of an array from 0 as `payload.items[0]`. A name with dots, brackets or quotation
@@ -610,37 +558,64 @@ type Query struct {
 	//
 	// Example: payload.plan
 	Value Field `json:"value,omitempty"`
-}
-
-// QueryResult The answer to a question.
-//
-// Example: {"from":1690000000,"group_by":["payload.plan"],"groups":[{"key":["pro"],"value":12}],"metric":"count","to":1690003600}
-type QueryResult struct {
-	// Buckets With an `interval`, every bucket that the range touches, the oldest first.
-	//
-	// Example: [{"partial":false,"start":1690070400,"time":"2023-07-23T00:00:00Z"}]
-	Buckets []Bucket `json:"buckets,omitempty"`
 
 	// From A point in time, in Unix seconds; up to the year 9998.
 	//
 	// Example: 1690070400
 	From Instant `json:"from"`
 
-	// GroupBy Up to three fields.
+	// To A point in time, in Unix seconds; up to the year 9998.
 	//
-	// Example: ["payload.plan"]
-	GroupBy FieldList `json:"group_by"`
-
-	// Groups The groups, in the order asked for. Without `group_by` there is one, with an empty key.
-	//
-	// Example: [{"key":["pro"],"value":12}]
-	Groups []Group `json:"groups"`
+	// Example: 1690070400
+	To Instant `json:"to"`
 
 	// Interval The length of a bucket. Days, weeks (from Monday) and months are those of the calendar of a time zone.
 	//
 	// Example: day
 	Interval Interval `json:"interval,omitempty"`
 
+	// TZ A name of the IANA time zone database.
+	//
+	// Example: Europe/Berlin
+	TZ TimeZone `json:"tz,omitempty"`
+
+	// GroupBy Up to three fields.
+	//
+	// Example: ["payload.plan"]
+	GroupBy FieldList `json:"group_by,omitempty"`
+
+	// Filters Conditions on an event.
+	//
+	// Example: [{"field":"payload.plan","op":"eq","value":"pro"}]
+	Filters FilterList `json:"filters,omitempty"`
+
+	// Match How many of the filters have to fit: `all`, or `any`, at least one.
+	//
+	// Example: all
+	Match Match `json:"match,omitempty"`
+
+	// Order The order of groups: by their number, or by their key. Groups of equal number follow in the order of their keys: null, false, true,
+	// numbers, strings by their bytes, arrays, objects. Groups without a number come last.
+	//
+	//
+	// Example: value_desc
+	Order Order `json:"order,omitempty"`
+
+	// Limit How many groups to list at most; without it 100.
+	//
+	// Example: 10
+	Limit int32 `json:"limit,omitempty"`
+
+	// IncludeOther Whether the groups beyond `limit` are put together in `other`.
+	//
+	// Example: true
+	IncludeOther bool `json:"include_other,omitempty"`
+}
+
+// QueryResult The answer to a question.
+//
+// Example: {"from":1690000000,"group_by":["payload.plan"],"groups":[{"key":["pro"],"value":12}],"metric":"count","to":1690003600}
+type QueryResult struct {
 	// Metric What to work out. `count` counts events and `unique_users` users; the others need `value`: sum, mean, least and greatest number, and
 	// percentiles.
 	//
@@ -648,20 +623,45 @@ type QueryResult struct {
 	// Example: count
 	Metric Metric `json:"metric"`
 
-	// Other All groups beyond the limit, together. Absent when there are none.
+	// From A point in time, in Unix seconds; up to the year 9998.
 	//
-	// Example: {"groups":3,"value":7}
-	Other OtherGroups `json:"other,omitempty"`
+	// Example: 1690070400
+	From Instant `json:"from"`
 
 	// To A point in time, in Unix seconds; up to the year 9998.
 	//
 	// Example: 1690070400
 	To Instant `json:"to"`
 
+	// Interval The length of a bucket. Days, weeks (from Monday) and months are those of the calendar of a time zone.
+	//
+	// Example: day
+	Interval Interval `json:"interval,omitempty"`
+
 	// TZ A name of the IANA time zone database.
 	//
 	// Example: Europe/Berlin
 	TZ TimeZone `json:"tz,omitempty"`
+
+	// GroupBy Up to three fields.
+	//
+	// Example: ["payload.plan"]
+	GroupBy FieldList `json:"group_by"`
+
+	// Buckets With an `interval`, every bucket that the range touches, the oldest first.
+	//
+	// Example: [{"partial":false,"start":1690070400,"time":"2023-07-23T00:00:00Z"}]
+	Buckets []Bucket `json:"buckets,omitempty"`
+
+	// Groups The groups, in the order asked for. Without `group_by` there is one, with an empty key.
+	//
+	// Example: [{"key":["pro"],"value":12}]
+	Groups []Group `json:"groups"`
+
+	// Other All groups beyond the limit, together. Absent when there are none.
+	//
+	// Example: {"groups":3,"value":7}
+	Other OtherGroups `json:"other,omitempty"`
 }
 
 // Retention A question about who comes back.
@@ -673,46 +673,41 @@ type Retention struct {
 	// Example: {"event_type":"purchase"}
 	First Step `json:"first"`
 
-	// From A point in time, in Unix seconds; up to the year 9998.
+	// Returning A kind of event.
 	//
-	// Example: 1690070400
-	From Instant `json:"from"`
+	// Example: {"event_type":"purchase"}
+	Returning Step `json:"returning"`
 
 	// Interval The length of a period.
 	//
 	// Example: week
 	Interval CohortInterval `json:"interval"`
 
-	// Periods How many periods to follow a cohort, its own included; without it 12.
+	// TZ A name of the IANA time zone database.
 	//
-	// Example: 12
-	Periods int32 `json:"periods,omitempty"`
+	// Example: Europe/Berlin
+	TZ TimeZone `json:"tz,omitempty"`
 
-	// Returning A kind of event.
+	// From A point in time, in Unix seconds; up to the year 9998.
 	//
-	// Example: {"event_type":"purchase"}
-	Returning Step `json:"returning"`
+	// Example: 1690070400
+	From Instant `json:"from"`
 
 	// To A point in time, in Unix seconds; up to the year 9998.
 	//
 	// Example: 1690070400
 	To Instant `json:"to"`
 
-	// TZ A name of the IANA time zone database.
+	// Periods How many periods to follow a cohort, its own included; without it 12.
 	//
-	// Example: Europe/Berlin
-	TZ TimeZone `json:"tz,omitempty"`
+	// Example: 12
+	Periods int32 `json:"periods,omitempty"`
 }
 
 // RetentionResult Who came back.
 //
 // Example: {"cohorts":[{"returned":[10,20],"shares":[0.25,0.5],"start":1688342400,"time":"2023-07-03T00:00:00Z","users":40}],"interval":"week","tz":"UTC"}
 type RetentionResult struct {
-	// Cohorts One for each period that the range touches, the oldest first.
-	//
-	// Example: [{"returned":[10,20],"shares":[0.25,0.5],"start":1688342400,"time":"2023-07-03T00:00:00Z","users":40}]
-	Cohorts []Cohort `json:"cohorts"`
-
 	// Interval The length of a period.
 	//
 	// Example: week
@@ -722,6 +717,11 @@ type RetentionResult struct {
 	//
 	// Example: Europe/Berlin
 	TZ TimeZone `json:"tz"`
+
+	// Cohorts One for each period that the range touches, the oldest first.
+	//
+	// Example: [{"returned":[10,20],"shares":[0.25,0.5],"start":1688342400,"time":"2023-07-03T00:00:00Z","users":40}]
+	Cohorts []Cohort `json:"cohorts"`
 }
 
 // Step A kind of event.
