@@ -62,7 +62,11 @@ func BuildProduct(ctx context.Context, root string, variant Variant) (Program, e
 // BuildGo builds a package, named from a module's directory, into the repository's bin/.
 // Processes that want it at the same time take turns.
 func BuildGo(ctx context.Context, root, name, module, pkg string, env []string, args ...string) (path string, err error) {
-	bin := filepath.Join(root, "bin")
+	// The go command takes a relative path from the module's directory, not from ours.
+	bin, err := filepath.Abs(filepath.Join(root, "bin"))
+	if err != nil {
+		return "", fmt.Errorf("finding %s: %w", root, err)
+	}
 	if err := os.MkdirAll(bin, 0o755); err != nil { //nolint:gosec // other accounts may run what is in it
 		return "", fmt.Errorf("making %s: %w", bin, err)
 	}

@@ -7,46 +7,55 @@ import (
 	"github.com/schollz/progressbar/v3"
 )
 
-// Count shows how many of many are done, at which rate, and how long the others will take:
-// a bar on a terminal, and a line now and then elsewhere.
+// Count shows how many of a number are done, at which rate, and how long the rest will
+// take. It is safe for concurrent use.
 type Count struct {
 	progress *Progress
 	what     string
 	total    int64
-	bar      *progressbar.ProgressBar // nil: lines
 	began    time.Time
-	next     time.Time
+
+	// These need the lock of progress.
+	bar  *progressbar.ProgressBar // nil: lines
+	next time.Time                // when a line is due
 }
 
-// linesEvery is how often a line is written where no bar can be drawn.
-const linesEvery = 10 * time.Second
+// lineEvery is how often a line is printed where there is no bar.
+const lineEvery = 10 * time.Second
 
-// Count begins to count.
+// Count begins to count. Its bar takes the place of the run's until its End.
 func (p *Progress) Count(what string, total int64) *Count {
-	c := &Count{progress: p, what: what, total: total, began: time.Now()}
-	c.next = c.began.Add(linesEvery)
-	if p.bar != nil {
-		_ = p.bar.Clear() // to a terminal of the user's: nobody to tell
-		c.bar = progressbar.NewOptions64(total, progressbar.OptionSetWriter(p.output), progressbar.OptionSetDescription(what),
-			progressbar.OptionSetWidth(30), progressbar.OptionShowCount(), progressbar.OptionShowIts(),
-			progressbar.OptionSetPredictTime(true), progressbar.OptionThrottle(200*time.Millisecond), progressbar.OptionClearOnFinish())
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	c := &Count{progress: p, what: what, total: total, began: p.now()}
+	c.next = c.began.Add(lineEvery)
+	if p.terminal {
+		if p.drawn != nil {
+			_ = p.drawn.Clear()
+		}
+		c.bar = p.newBar(total, progressbar.OptionSetDescription(what), progressbar.OptionShowCount(), progressbar.OptionShowIts(),
+			progressbar.OptionSetPredictTime(true), progressbar.OptionThrottle(200*time.Millisecond))
+		p.drawn = c.bar
 	}
 	return c
 }
 
 // Set says how many are done.
 func (c *Count) Set(done int64) {
+	p := c.progress
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if c.bar != nil {
-		_ = c.bar.Set64(min(done, c.total)) // a picture that can't be drawn
+		_ = c.bar.Set64(min(done, c.total))
 		return
 	}
-	if now := time.Now(); now.After(c.next) {
-		c.next = now.Add(linesEvery)
-		c.progress.Note("%s: %s", c.what, line(done, c.total, now.Sub(c.began)))
+	if now := p.now(); now.After(c.next) {
+		c.next = now.Add(lineEvery)
+		p.note("%s: %s", c.what, line(done, c.total, now.Sub(c.began)))
 	}
 }
 
-// line is how far something is after a time.
+// line says how far a count is after a time.
 func line(done, total int64, after time.Duration) string {
 	rate := float64(done) / max(after.Seconds(), 0.001)
 	text := fmt.Sprintf("%d of %d, %.0f/s", done, total, rate)
@@ -56,10 +65,14 @@ func line(done, total int64, after time.Duration) string {
 	return text
 }
 
-// End takes the bar away, and prints what came of it.
+// End gives the run its bar back, and prints how long the count took.
 func (c *Count) End() {
+	p := c.progress
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if c.bar != nil {
 		_ = c.bar.Clear()
+		p.drawn = p.whole
 	}
-	c.progress.Note("%s: %d in %.0f s", c.what, c.total, time.Since(c.began).Seconds())
+	p.note("%s: %d in %.0f s", c.what, c.total, p.now().Sub(c.began).Seconds())
 }

@@ -1,24 +1,24 @@
-// Command torture proves the product under fire: it runs it under traffic while a seeded
-// adversary breaks it and whatever it leans on, and then holds what is stored and counted
-// against a recorded history.
+// Command torture injects faults: it runs the product under traffic while a seeded nemesis
+// breaks it and what it depends on, and then compares what is stored and counted with a
+// recorded history.
 //
-// `go run . -help` explains the flags.
+// `go run . --help` explains the flags.
 package main
 
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"os/signal"
-	"path/filepath"
-	"strings"
 	"syscall"
 	"time"
 
+	"github.com/alecthomas/kong"
+
+	"highload.example/analytics/internal/harness"
 	"highload.example/analytics/test/torture/nemesis"
 )
 
@@ -31,24 +31,61 @@ const (
 
 // options are what the command line says.
 type options struct {
-	mode     string
-	seed     uint64
-	duration time.Duration
-	faults   string
-	out      string
-	rate     float64
-	binary   string
-	list     bool
+	Mode     string        `default:"fleet" enum:"${modes}" help:"What to do: ${enum}."`
+	Seed     uint64        `default:"1" help:"Decides the faults and the traffic: the same seed gives the same faults in the same order."`
+	Duration time.Duration `default:"10m" help:"How long things are broken, in the modes fleet, embedded and soak."`
+	Short    bool          `help:"Inject one fault of each family and end, in the modes fleet and embedded, instead of all faults for the duration."`
+	Faults   string        `placeholder:"PREFIXES" help:"Only faults whose names begin with one of these, separated by commas; of the mode clients, the one behaviour. Default: all."`
+	List     bool          `help:"List the faults of the mode, and do nothing."`
+	Out      string        `default:"results" type:"path" placeholder:"DIRECTORY" help:"Where the history, the report and the logs go. Default: results."`
+	Rate     float64       `default:"300" help:"Requests per second of all clients together. The mode soak finds its own."`
+	Binary   string        `type:"existingfile" placeholder:"PROGRAM" help:"A build of the product with -tags failpoint. Default: it is built."`
 
 	root       string // of the repository
 	smallDisks bool
 }
 
+const description = `Run the product under traffic, break it and what it depends on, and check every promise against a recorded history.
+
+fleet: three replicas with HAProxy, PostgreSQL with a standby, Redis, and a network between them. embedded: one process with its own database. soak: a fleet at 70 % of saturation, with a picture of what the processes hold. overload: one replica, and up to ten times what it can take. clients: one replica, and clients that misbehave.`
+
 // The modes.
 const (
 	modeFleet    = "fleet"
 	modeEmbedded = "embedded"
+	// modeSoak is the mode fleet at soakShare of saturation, with a sample of everything now
+	// and then, and a picture of that.
+	modeSoak     = "soak"
+	modeOverload = "overload"
+	modeClients  = "clients"
+
+	modes = modeFleet + "," + modeEmbedded + "," + modeSoak + "," + modeOverload + "," + modeClients
 )
+
+// runMode does what the options ask for.
+func (o *options) runMode(ctx context.Context, output io.Writer) error {
+	switch o.Mode {
+	case modeOverload:
+		return runOverload(ctx, o, output)
+	case modeClients:
+		return runClients(ctx, o, output)
+	default:
+		return runFaults(ctx, o, output)
+	}
+}
+
+// Validate is kong's.
+func (o *options) Validate() error {
+	switch {
+	case o.Duration <= 0:
+		return errors.New("--duration must be more than 0")
+	case o.Rate <= 0:
+		return errors.New("--rate must be more than 0")
+	case o.Short && o.Mode != modeFleet && o.Mode != modeEmbedded:
+		return errors.New("--short is for the modes fleet and embedded")
+	}
+	return nil
+}
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
@@ -57,63 +94,42 @@ func main() {
 	os.Exit(code)
 }
 
-func parseOptions(args []string, stderr io.Writer) (*options, error) {
-	o := &options{}
-	flags := flag.NewFlagSet("torture", flag.ContinueOnError)
-	flags.SetOutput(stderr)
-	flags.StringVar(&o.mode, "mode", modeFleet, "`what` to do: "+strings.Join(modes(), ", "))
-	flags.Uint64Var(&o.seed, "seed", 1, "decides the faults and the traffic; the same seed gives the same faults in the same order")
-	flags.DurationVar(&o.duration, "duration", 10*time.Minute, "how long things are broken")
-	flags.StringVar(&o.faults, "faults", "", "only faults whose names `begin` so, separated by commas, or the one behaviour of clients; empty: all")
-	flags.BoolVar(&o.list, "list", false, "list the faults of the mode, and do nothing")
-	flags.StringVar(&o.out, "out", "results", "`directory` for the history, the report and what the processes said")
-	flags.Float64Var(&o.rate, "rate", 300, "requests a second of all clients together")
-	flags.StringVar(&o.binary, "binary", "", "a `program` built with -tags failpoint; empty: it is built")
-	if err := flags.Parse(args); err != nil {
-		return nil, err
+// parseOptions reads the flags. An exit code that isn't negative says that there is nothing
+// more to do: what is to be said was printed.
+func parseOptions(args []string, stdout, stderr io.Writer) (o *options, exit int) {
+	o = &options{smallDisks: os.Geteuid() == 0}
+	exit = -1
+	parser, err := kong.New(o,
+		kong.Name("torture"), kong.Description(description), kong.Vars{"modes": modes},
+		kong.Writers(stdout, stderr), kong.Exit(func(code int) { exit = code }))
+	if err == nil {
+		_, err = parser.Parse(args)
 	}
-	fail := func(format string, values ...any) (*options, error) {
-		err := fmt.Errorf(format, values...)
-		fmt.Fprintln(stderr, "torture:", err)
-		return nil, err
+	if err != nil && exit < 0 {
+		fmt.Fprintf(stderr, "torture: %v; see torture --help\n", err)
+		exit = exitUsage
 	}
-	if flags.NArg() > 0 {
-		return fail("%q is no flag; see -help", flags.Arg(0))
-	}
-	if runners[o.mode] == nil {
-		return fail("-mode %s: there are %s", o.mode, strings.Join(modes(), ", "))
-	}
-	if o.duration <= 0 || o.rate <= 0 {
-		return fail("-duration and -rate must be more than 0")
-	}
-	var err error
-	if o.out, err = filepath.Abs(o.out); err != nil {
-		return fail("-out: %w", err)
-	}
-	o.smallDisks = os.Geteuid() == 0
-	return o, nil
+	return o, exit
 }
 
 // command runs the program and returns its exit code.
 func command(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	o, err := parseOptions(args, stderr)
-	switch {
-	case errors.Is(err, flag.ErrHelp):
-		return 0
-	case err != nil:
-		return exitUsage
+	o, exit := parseOptions(args, stdout, stderr)
+	if exit >= 0 {
+		return exit
 	}
-	if o.list {
-		for _, f := range nemesis.Faults(o.mode == modeEmbedded, o.smallDisks) {
+	if o.List {
+		for _, f := range nemesis.Faults(o.Mode == modeEmbedded, o.smallDisks) {
 			fmt.Fprintln(stdout, f.Name)
 		}
 		return 0
 	}
-	if o.smallDisks && os.Getenv(inside) == "" {
-		return again(ctx, args, stdout, stderr)
+	if o.smallDisks && os.Getenv(ownMounts) == "" {
+		return rerun(ctx, args, stdout, stderr)
 	}
+	var err error
 	if o.root, err = harness.Root(); err == nil {
-		err = runners[o.mode](ctx, o, stdout)
+		err = o.runMode(ctx, stdout)
 	}
 	switch {
 	case err == nil:
@@ -126,12 +142,11 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return exitFailed
 }
 
-// inside says to this program that it runs in mounts of its own.
-const inside = "TORTURE_INSIDE"
+// ownMounts tells this program that it runs in mounts of its own.
+const ownMounts = "TORTURE_OWN_MOUNTS"
 
-// again runs this program in mounts of its own, so that the small disks go with it,
-// however it ends.
-func again(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+// rerun runs this program in mounts of its own: the small disks go with it, however it ends.
+func rerun(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	self, err := os.Executable()
 	if err != nil {
 		fmt.Fprintln(stderr, "torture: finding this program:", err)
@@ -139,14 +154,14 @@ func again(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	child := exec.CommandContext(ctx, self, args...) //nolint:gosec // ourselves
 	child.Stdin, child.Stdout, child.Stderr = os.Stdin, stdout, stderr
-	child.Env = append(os.Environ(), inside+"=1")
+	child.Env = append(os.Environ(), ownMounts+"=1")
 	child.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGTERM, Setpgid: true}
 	child.Cancel = func() error { return child.Process.Signal(syscall.SIGTERM) }
 	child.WaitDelay = 2 * time.Minute // it has servers to stop
 	if err := child.Run(); err != nil {
-		var exit *exec.ExitError
-		if errors.As(err, &exit) && exit.ExitCode() > 0 {
-			return exit.ExitCode()
+		var failed *exec.ExitError
+		if errors.As(err, &failed) && failed.ExitCode() > 0 {
+			return failed.ExitCode()
 		}
 		fmt.Fprintln(stderr, "torture:", err)
 		return exitFailed

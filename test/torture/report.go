@@ -23,6 +23,8 @@ type report struct {
 	Mode     string        `json:"mode"`
 	Seed     uint64        `json:"seed"`
 	Duration time.Duration `json:"duration_ns"`
+	Short    bool          `json:"short,omitempty"`    // one fault of each family, however long that took
+	LeftOut  []string      `json:"left_out,omitempty"` // the faults that a short run leaves to longer ones
 	Started  time.Time     `json:"started"`
 	Seconds  float64       `json:"seconds"`
 
@@ -39,7 +41,7 @@ type report struct {
 	Steps    []nemesis.Result `json:"steps"`
 }
 
-// recovery is how long the service was away after a fault was mended.
+// recovery is how long the service was away after a fault was repaired.
 type recovery struct {
 	Fault  string        `json:"fault"`
 	Times  int           `json:"times"`
@@ -52,7 +54,7 @@ func (r *report) problem(format string, args ...any) {
 	r.Problems = append(r.Problems, fmt.Sprintf(format, args...))
 }
 
-// add takes the adversary's steps in.
+// add takes the nemesis's steps in.
 func (r *report) add(steps []nemesis.Result) {
 	r.Steps = steps
 	firsts := map[string][]time.Duration{}
@@ -67,7 +69,7 @@ func (r *report) add(steps []nemesis.Result) {
 			alls[s.Fault] = max(alls[s.Fault], s.All)
 		}
 		if s.Late {
-			r.problem("step %d, %s: not every replica took events until %s after it was mended; %s are allowed", s.Number, s.Step, s.All.Round(time.Millisecond), recoveryBound)
+			r.problem("step %d, %s: not every replica took events until %s after the repair; %s are allowed", s.Number, s.Step, s.All.Round(time.Millisecond), recoveryBound)
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(firsts)) {
@@ -92,14 +94,14 @@ func (r *report) violations() (n int64) {
 }
 
 // write writes report.json and report.md, and prints the summary. Its error says that a
-// promise was fake.
+// promise was broken.
 func (r *report) write(dir string, output io.Writer) error {
 	text, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {
 		return fmt.Errorf("writing the report: %w", err)
 	}
 	if err := errors.Join(
-		os.WriteFile(filepath.Join(dir, "report.json"), append(text, '\n'), 0o600), //nolint:gosec // -out is where the operator wants it
+		os.WriteFile(filepath.Join(dir, "report.json"), append(text, '\n'), 0o600), //nolint:gosec // --out is where the operator wants it
 		os.WriteFile(filepath.Join(dir, "report.md"), []byte(r.markdown()), 0o600), //nolint:gosec // the same
 	); err != nil {
 		return fmt.Errorf("writing the report: %w", err)
@@ -107,7 +109,11 @@ func (r *report) write(dir string, output io.Writer) error {
 	fmt.Fprint(output, "\n"+r.summary())
 	fmt.Fprintf(output, "written: %s\n", filepath.Join(dir, "report.md"))
 	if n := r.violations(); n > 0 {
-		return fmt.Errorf("%d violations: run it again with -mode %s -seed %d", n, r.Mode, r.Seed)
+		short := ""
+		if r.Short {
+			short = " --short"
+		}
+		return fmt.Errorf("%d violations: run it again with --mode %s --seed %d%s", n, r.Mode, r.Seed, short)
 	}
 	return nil
 }
@@ -124,7 +130,10 @@ func (r *report) summary() string {
 		fmt.Fprintf(&b, "slowest return: %s after %s\n", slow.Most.Round(time.Millisecond), slow.Fault)
 	}
 	if r.DisksNotFilled {
-		b.WriteString("NOT DONE: no disk was filled: it takes root\n")
+		b.WriteString("NOT DONE: no disk was filled: mounting small ones takes root\n")
+	}
+	if r.Short {
+		fmt.Fprintf(&b, "LEFT TO LONGER RUNS: faults that overlap, and %d faults: %s\n", len(r.LeftOut), strings.Join(r.LeftOut, ", "))
 	}
 	if r.violations() == 0 {
 		b.WriteString("violations: none\n")
@@ -153,8 +162,8 @@ func (r *report) slowest() *recovery {
 
 func (r *report) markdown() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "# Under fire: %s, seed %d\n\n%s, %.0f s in all.\n\n```\n%s```\n", r.Mode, r.Seed, r.Started.Format(time.DateTime), r.Seconds, r.summary())
-	b.WriteString("\n## Faults and recovery\n\nFrom the moment that a fault was mended to the first event taken, and until every replica had taken one. Faults that met another one are counted, not timed.\n\n| fault | injected | timed | median | most | everywhere |\n| --- | --- | --- | --- | --- | --- |\n")
+	fmt.Fprintf(&b, "# Fault injection: %s, seed %d\n\n%s, %.0f s in all.\n\n```\n%s```\n", r.Mode, r.Seed, r.Started.Format(time.DateTime), r.Seconds, r.summary())
+	b.WriteString("\n## Faults and recovery\n\nFrom the repair to the first event that was accepted, and until every replica had accepted one. Faults that overlapped another one are counted, not timed.\n\n| fault | injected | timed | median | most | everywhere |\n| --- | --- | --- | --- | --- | --- |\n")
 	timed := map[string]recovery{}
 	for _, t := range r.Recovery {
 		timed[t.Fault] = t

@@ -14,21 +14,17 @@ import (
 	"highload.example/analytics/test/torture/workload"
 )
 
-// modeSoak is the mode fleet at soakShare of what saturates it, with a look at
-// everything now and then, and a picture of that.
-const modeSoak = "soak"
-
 const (
 	soakShare = 0.7
-	soakProbe = 10 * time.Second // finds what saturates
+	soakProbe = 10 * time.Second // finds saturation
 )
 
 // soakRate measures what the traffic's clients get done when each makes a request as
 // soon as it has the answer, and returns the rate of the run. What they send is part of
 // the history.
-func (f *fireRun) soakRate(ctx context.Context) (float64, error) {
+func (f *faultRun) soakRate(ctx context.Context) (float64, error) {
 	clients, err := workload.New(workload.Config{
-		Targets: append([]string(nil), f.fleet.Targets...), Recorder: f.recorder, Seed: ^f.options.seed, Senders: senders, Readers: readers,
+		Targets: append([]string(nil), f.fleet.Targets...), Recorder: f.recorder, Seed: ^f.options.Seed, Senders: senders, Readers: readers,
 	})
 	if err != nil {
 		return 0, err
@@ -40,18 +36,18 @@ func (f *fireRun) soakRate(ctx context.Context) (float64, error) {
 	clients.Run(probing)
 	saturation := float64(f.recorder.Recorded()-before) / time.Since(began).Seconds()
 	rate := soakShare * saturation
-	f.progress.note("saturated at %.0f requests/s: going on at %.0f", saturation, rate)
+	f.progress.Note("saturated at %.0f requests/s: going on at %.0f", saturation, rate)
 	return rate, ctx.Err()
 }
 
 // soak watches until the returned function is called, which returns what was seen.
-func (f *fireRun) soak(ctx context.Context) (stop func() []soak.Sample) {
+func (f *faultRun) soak(ctx context.Context) (stop func() []soak.Sample) {
 	s := f.fleet
 	sampler := soak.New(soak.Config{
 		Processes: func() (all []harness.Target) {
 			for _, r := range s.Replicas {
 				if r.Running() {
-					all = append(all, processOf(r))
+					all = append(all, r.Target())
 				}
 			}
 			return all
@@ -77,13 +73,13 @@ func (f *fireRun) soak(ctx context.Context) (stop func() []soak.Sample) {
 }
 
 // drawSoak writes the samples and their picture.
-func (f *fireRun) drawSoak(samples []soak.Sample, historyFile string) error {
+func (f *faultRun) drawSoak(samples []soak.Sample, historyFile string) error {
 	latencies, err := soak.Latencies(history.Open(historyFile), 5*time.Second)
 	if err != nil {
 		return err
 	}
 	picture := &soak.Picture{
-		Title:   fmt.Sprintf("%s under fire at %.0f requests/s, seed %d", f.options.duration, f.options.rate, f.options.seed),
+		Title:   fmt.Sprintf("%s of faults at %.0f requests/s, seed %d", f.options.Duration, f.options.Rate, f.options.Seed),
 		Samples: samples, Latencies: latencies,
 	}
 	for _, step := range f.report.Steps {
@@ -91,10 +87,10 @@ func (f *fireRun) drawSoak(samples []soak.Sample, historyFile string) error {
 	}
 	text, err := json.Marshal(map[string]any{"samples": samples, "latencies": latencies})
 	if err == nil {
-		err = os.WriteFile(filepath.Join(f.options.out, "soak.json"), append(text, '\n'), 0o600)
+		err = os.WriteFile(filepath.Join(f.options.Out, "soak.json"), append(text, '\n'), 0o600)
 	}
 	if err != nil {
 		return fmt.Errorf("writing soak.json: %w", err)
 	}
-	return picture.WriteSVG(filepath.Join(f.options.out, "soak.svg"))
+	return picture.WriteSVG(filepath.Join(f.options.Out, "soak.svg"))
 }

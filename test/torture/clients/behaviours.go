@@ -16,8 +16,7 @@ import (
 	"time"
 )
 
-// behaviour is one way to be a burden. be is called with a fresh connection, again
-// and again.
+// behaviour is one way to misbehave. be is called with a fresh connection, again and again.
 type behaviour struct {
 	name        string
 	connections int
@@ -34,10 +33,13 @@ func behaviours(c Config) []behaviour {
 		{"resets in the middle of a body", part(80), resets},
 		{"hanging up before the answer", part(80), hangingUp},
 		{"requests behind an error", part(200), behindAnError},
-		{"gzip bombs", part(500), gzipBombs},
+		{sendingBombs, part(500), gzipBombs},
 		{"header floods", part(200), headerFloods},
 	}
 }
+
+// sendingBombs is the behaviour for which bombs are made.
+const sendingBombs = "gzip bombs"
 
 // visit is one connection of a client that misbehaves.
 type visit struct {
@@ -126,6 +128,9 @@ func (v *visit) dribble(what, text string, most time.Duration) error {
 			break
 		}
 	}
+	if v.ctx.Err() != nil {
+		return v.ctx.Err() // the turn is over, and no answer is due
+	}
 	if err := v.conn.SetReadDeadline(time.Now().Add(answerTimeout)); err != nil {
 		return err
 	}
@@ -159,7 +164,7 @@ func neverReading(v *visit) error {
 	if err := v.conn.SetReadBuffer(4 << 10); err != nil {
 		return err
 	}
-	request := []byte("GET /openapi.json HTTP/1.1\r\nHost: deaf\r\n\r\n")
+	request := []byte("GET /openapi.json HTTP/1.1\r\nHost: unread\r\n\r\n")
 	for v.ctx.Err() == nil {
 		if err := v.conn.SetWriteDeadline(time.Now().Add(time.Second)); err != nil {
 			return err

@@ -1,7 +1,7 @@
-// Package clients misbehaves: it is the clients that send byte by byte, never read,
-// hold thousands of connections, hang up, smuggle, and send bombs. Meanwhile others
-// behave, and must hardly notice; and the server must hold no more than it may, and
-// give back all of it.
+// Package clients is clients that misbehave: they send byte by byte, never read, hold
+// thousands of connections, hang up, smuggle requests, and send gzip bombs. Meanwhile others
+// behave, and their latency must stay near what it was; and the server must hold no more
+// than it may, and give back all of it.
 package clients
 
 import (
@@ -11,6 +11,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -19,8 +20,8 @@ import (
 	"highload.example/analytics/test/load/generator"
 )
 
-// Config says who is to suffer, and for how long. Zero values get the defaults
-// named.
+// Config says which server the clients misbehave to, and for how long. Zero values get the
+// defaults named.
 type Config struct {
 	Server harness.Target // one process of the product, without a balancer before it
 	Seed   uint64
@@ -31,9 +32,10 @@ type Config struct {
 	From string
 
 	Stretch     time.Duration // of each behaviour; 20 s
+	Grace       time.Duration // for answers to clients that behave, after each stretch; 20 s
 	Baseline    time.Duration // of the looks at latency before and after each; 5 s
-	Connections int           // of those who hold many; 4,000
-	Rate        float64       // requests per second of those who behave; 200
+	Connections int           // of clients that hold many; 4,000
+	Rate        float64       // requests per second of the clients that behave; 200
 
 	// HeaderTimeout and BodyTimeout are how long the server may wait for the two; 5 s,
 	// which it has built in, and 15 s, its BODY_TIMEOUT. Patience is how late it may
@@ -42,7 +44,7 @@ type Config struct {
 
 	Bounds Bounds
 	Only   string     // the one behaviour to run; empty: all
-	Report func(Turn) // hears of each; may be nil
+	Report func(Turn) // is called after each turn; may be nil
 }
 
 // Bounds are what misbehaviour may cost. They are generous: the attackers share the
@@ -60,6 +62,7 @@ type Bounds struct {
 func (c Config) withDefaults() Config {
 	def(&c.From, "127.0.0.66")
 	def(&c.Stretch, 20*time.Second)
+	def(&c.Grace, 20*time.Second)
 	def(&c.Baseline, 5*time.Second)
 	def(&c.Connections, 4000)
 	def(&c.Rate, 200)
@@ -91,13 +94,13 @@ type Turn struct {
 	Behaviour   string           `json:"behaviour"`
 	Connections int              `json:"connections"` // at once
 	Attempts    int64            `json:"attempts"`
-	Answers     map[string]int64 `json:"answers"` // to those who misbehave: by status, or how the connection ended
+	Answers     map[string]int64 `json:"answers"` // to the clients that misbehave: by status, or how the connection ended
 
 	Before harness.ProcessStats `json:"before"`
 	Peak   harness.ProcessStats `json:"peak"`
 	After  harness.ProcessStats `json:"after"`
 
-	// Of those who behave, in milliseconds, counted from when a request was due. Calm is
+	// Of the clients that behave, in milliseconds, counted from when a request was due. Calm is
 	// the worse of before and after: a machine that others make slow is no fault.
 	P50Calm  float64          `json:"p50_calm_ms"`
 	P99Calm  float64          `json:"p99_calm_ms"`
@@ -136,15 +139,18 @@ func Run(ctx context.Context, c Config) ([]Turn, error) {
 	if err != nil {
 		return nil, err
 	}
+	chosen := slices.DeleteFunc(behaviours(c), func(b behaviour) bool { return c.Only != "" && c.Only != b.name })
+	if len(chosen) == 0 {
+		return nil, fmt.Errorf("there is no behaviour %q", c.Only)
+	}
 	r := &runner{config: c, address: server.Host, source: source, ledger: &generator.Ledger{}}
-	if r.bombs, err = makeBombs(); err != nil {
-		return nil, err
+	if slices.ContainsFunc(chosen, func(b behaviour) bool { return b.name == sendingBombs }) {
+		if r.bombs, err = makeBombs(); err != nil {
+			return nil, err
+		}
 	}
 	var turns []Turn
-	for _, b := range behaviours(c) {
-		if c.Only != "" && c.Only != b.name {
-			continue
-		}
+	for _, b := range chosen {
 		t, err := r.turn(ctx, b)
 		if err != nil {
 			return turns, fmt.Errorf("%s: %w", b.name, err)
@@ -153,9 +159,6 @@ func Run(ctx context.Context, c Config) ([]Turn, error) {
 		if c.Report != nil {
 			c.Report(t)
 		}
-	}
-	if len(turns) == 0 {
-		return nil, fmt.Errorf("there is no behaviour %q", c.Only)
 	}
 	return turns, nil
 }
@@ -215,7 +218,7 @@ func milliseconds(r generator.Result, percentile float64) float64 {
 // behave sends well-formed events at a modest rate.
 func (r *runner) behave(ctx context.Context, d time.Duration) (generator.Result, error) {
 	load := (&generator.Load{
-		Address: r.address, Connections: goodConnections, Source: r.source, Ledger: r.ledger, Rate: r.config.Rate, Duration: d,
+		Address: r.address, Connections: goodConnections, Source: r.source, Ledger: r.ledger, Rate: r.config.Rate, Duration: d, Grace: r.config.Grace,
 	}).Prepare()
 	return load.Do(ctx)
 }
@@ -255,7 +258,7 @@ func (r *runner) judge(t Turn) (violations []string) {
 		}
 	}
 	if t.Statuses["202"] == 0 {
-		wrong("nobody who behaves was served")
+		wrong("no client that behaves was served")
 	}
 	if most := b.P50Factor*t.P50Calm + ms(b.P50Extra); t.P50 > most {
 		wrong("the others' median latency was %.1f ms, and may be %.1f", t.P50, most)
@@ -297,8 +300,8 @@ type crowd struct {
 	wrong    map[string]int // what the server did that it mustn't, and how often
 }
 
-// pace is how soon a client misbehaves again. The crowd is to be a burden to the
-// server, not to the machine on which both run.
+// pace is how soon a client misbehaves again. The crowd is to load the server, not the
+// machine on which both run.
 const pace = 100 * time.Millisecond
 
 func (c *crowd) start(ctx context.Context, b behaviour) {
@@ -328,7 +331,7 @@ func (c *crowd) misbehave(ctx context.Context, dialer *net.Dialer, b behaviour, 
 		return
 	}
 	defer func() { _ = conn.Close() }() // it may be closed already
-	// Who waits for the server is woken at the end of the turn.
+	// The end of the turn wakes what waits for the server.
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
 	c.mu.Lock()

@@ -2,7 +2,6 @@ package clients_test
 
 import (
 	"bufio"
-	"bytes"
 	"compress/gzip"
 	"fmt"
 	"io"
@@ -10,7 +9,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -25,45 +23,26 @@ import (
 	"highload.example/analytics/test/torture/clients"
 )
 
-// asProgram makes the test binary be the product's program.
-const asProgram = "ANALYTICS_TEST_AS_PROGRAM"
-
 func TestMain(m *testing.M) {
-	if os.Getenv(asProgram) != "" {
-		os.Exit(app.Main("test", os.Args[1:], os.Stdout, os.Stderr))
-	}
-	testkit.Main(m)
+	testkit.MainAsProgram(m, func() int { return app.Main("test", os.Args[1:], os.Stdout, os.Stderr) })
 }
 
-// product starts the embedded product, with short time-outs.
+// product starts the embedded product, with short time-outs. It must log no error.
 func product(t *testing.T) harness.Target {
 	t.Helper()
-	address := fmt.Sprintf("127.0.0.1:%d", testkit.FreePort(t))
-	command := exec.Command(os.Args[0])
-	command.Env = []string{
-		asProgram + "=1", "ADDR=" + address, "DATA_DIR=" + filepath.Join(t.TempDir(), "data"),
-		"RATE_LIMIT=0", "BODY_TIMEOUT=2s", "LOG_LEVEL=ERROR",
-	}
-	var log bytes.Buffer
-	command.Stderr = &log
-	if err := command.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = command.Process.Signal(os.Interrupt) // fails when it has ended
-		if err := command.Wait(); err != nil {
-			t.Errorf("the server ended with %v", err)
+	var p *harness.Product
+	t.Cleanup(func() { // after its end
+		if p == nil {
+			return // it didn't start
 		}
-		if log.Len() > 0 {
-			t.Errorf("the server wrote:\n%s", log.Bytes())
+		if log := p.Process().Stderr(); log != "" {
+			t.Errorf("the server wrote:\n%s", log)
 		}
 	})
-	p := harness.Target{Name: "server", URL: "http://" + address, PID: command.Process.Pid}
-	testkit.Eventually(t, 30*time.Second, "the server", func() bool {
-		_, err := p.Metrics(t.Context())
-		return err == nil
-	})
-	return p
+	p = testkit.StartProduct(t, harness.ProductConfig{Env: []string{
+		"DATA_DIR=" + filepath.Join(t.TempDir(), "data"), "RATE_LIMIT=0", "BODY_TIMEOUT=2s", "LOG_LEVEL=ERROR",
+	}})
+	return p.Target()
 }
 
 // Names of behaviours that tests ask for.
@@ -81,21 +60,23 @@ func config(server harness.Target, behaviour string) clients.Config {
 	}
 }
 
-func TestTheProductHolds(t *testing.T) {
+func TestProductHolds(t *testing.T) {
 	t.Parallel()
-	server := product(t)
 	for _, name := range all {
-		turns, err := clients.Run(t.Context(), config(server, name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Log(turns[0])
-		if len(turns[0].Violations) > 0 {
-			t.Errorf("%s: %q", name, turns[0].Violations)
-		}
-		if turns[0].Attempts == 0 {
-			t.Errorf("%s: nobody misbehaved", name)
-		}
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			turns, err := clients.Run(t.Context(), config(product(t), name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Log(turns[0])
+			if len(turns[0].Violations) > 0 {
+				t.Errorf("%q", turns[0].Violations)
+			}
+			if turns[0].Attempts == 0 {
+				t.Error("no client misbehaved")
+			}
+		})
 	}
 }
 
@@ -140,38 +121,31 @@ func TestBrokenServersAreCaught(t *testing.T) {
 			accept(w, r)
 		}, nil)},
 		{"header floods", "a flood of headers was answered 200", serveRaw(func(conn net.Conn) {
+			reader := bufio.NewReader(conn)
+			const flood = "GET /stats/flood"
+			if start, err := reader.Peek(len(flood)); err != nil || string(start) != flood {
+				answerAll(conn, reader)
+				return
+			}
 			buffer := make([]byte, 64<<10) // filled, whatever it holds
-			if _, err := io.ReadFull(conn, buffer); err == nil {
+			if _, err := io.ReadFull(reader, buffer); err == nil {
 				fmt.Fprint(conn, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
 			}
 		})},
 		{"requests behind an error", "was taken for a request and accepted", serveRaw(func(conn net.Conn) {
-			for reader := bufio.NewReader(conn); ; {
-				for b, err := reader.Peek(1); err == nil && (b[0] == '\r' || b[0] == '\n'); b, err = reader.Peek(1) {
-					_, _ = reader.Discard(1)
-				}
-				r, err := http.ReadRequest(reader)
-				if err != nil {
-					return
-				}
-				status := "400 Bad Request" // and the body is left where it is
-				if b, err := reader.Peek(1); err == nil && b[0] == '{' {
-					_, _ = io.Copy(io.Discard, r.Body)
-					status = "202 Accepted"
-				}
-				fmt.Fprintf(conn, "HTTP/1.1 %s\r\nContent-Length: 0\r\n\r\n", status)
-			}
+			answerAll(conn, bufio.NewReader(conn))
 		})},
 	} {
 		t.Run(broken.want, func(t *testing.T) {
 			t.Parallel()
 			c := config(harness.Target{Name: "broken", URL: broken.url(t), PID: os.Getpid()}, broken.behaviour)
-			c.BodyTimeout, c.HeaderTimeout, c.Patience = time.Second, time.Second, time.Millisecond
+			c.BodyTimeout, c.HeaderTimeout, c.Patience, c.Grace = time.Second, time.Second, time.Millisecond, 5*time.Second
 			c.Bounds = clients.Bounds{P50Extra: 500 * time.Millisecond, Return: time.Second}
 			turns, err := clients.Run(t.Context(), c)
 			if err != nil {
 				t.Fatal(err)
 			}
+			t.Log(turns[0])
 			if !slices.ContainsFunc(turns[0].Violations, func(v string) bool { return strings.Contains(v, broken.want) }) {
 				t.Errorf("not caught: %s", turns[0])
 			}
@@ -197,7 +171,32 @@ func serve(handler http.HandlerFunc, more *atomic.Int64) func(t *testing.T) stri
 	}
 }
 
-// serveRaw is a server that does with a connection whatever it likes.
+// answerAll answers requests like a server that accepts what begins as JSON does, says how
+// many goroutines it has, and leaves other bodies where they are: it takes them for requests.
+func answerAll(conn net.Conn, reader *bufio.Reader) {
+	for {
+		for b, err := reader.Peek(1); err == nil && (b[0] == '\r' || b[0] == '\n'); b, err = reader.Peek(1) {
+			_, _ = reader.Discard(1)
+		}
+		r, err := http.ReadRequest(reader)
+		if err != nil {
+			return
+		}
+		status, body := "400 Bad Request", ""
+		if r.URL.Path == "/metrics" {
+			status, body = "200 OK", "go_goroutines 10\n"
+		} else if b, err := reader.Peek(min(1, int(r.ContentLength))); err == nil && string(b) == "{" {
+			_, _ = io.Copy(io.Discard, r.Body)
+			status = "202 Accepted"
+		}
+		fmt.Fprintf(conn, "HTTP/1.1 %s\r\nContent-Length: %d\r\n\r\n%s", status, len(body), body)
+		if r.Close {
+			return
+		}
+	}
+}
+
+// serveRaw is a server that does what it likes with a connection.
 func serveRaw(handle func(net.Conn)) func(t *testing.T) string {
 	return func(t *testing.T) string {
 		listener, err := net.Listen("tcp", "127.0.0.1:0")

@@ -18,10 +18,12 @@ import (
 	"highload.example/analytics/test/fleet"
 )
 
-// Fault is one way to break a stand.
+// Fault is one way to break a fleet.
 type Fault struct {
 	Name string
-	kind string // what is broken
+	// Family is what a short run has one fault of.
+	Family string
+	kind   string // what is broken: faults of one kind never overlap
 	// It lasts between these.
 	least, most time.Duration
 	// mixes says that other faults may occur meanwhile.
@@ -30,33 +32,33 @@ type Fault struct {
 	redis bool
 	// panics says that a request may be answered 500.
 	panics bool
-	// embedded and fleet say on which stands it can occur.
+	// embedded and fleet say in which mode it can occur.
 	embedded, fleet bool
-	// inject breaks something and returns what mends it. Both return when that is done.
-	inject func(ctx context.Context, v victim) (mend, error)
+	// inject breaks something and returns what repairs it. Both return when that is done.
+	inject func(ctx context.Context, t target) (repair, error)
 }
 
-// mend ends a fault.
-type mend struct {
-	// heal is what the time until the first success counts from.
+// repair ends a fault.
+type repair struct {
+	// heal gives back what the service needs. The time to recovery counts from its return.
 	heal func(ctx context.Context) error
-	// tidy brings back what isn't needed for that; nil: nothing.
-	tidy func(ctx context.Context) error
+	// restore gives back what only the next fault needs; nil: nothing.
+	restore func(ctx context.Context) error
 }
 
-// victim is whom a fault happens to.
-type victim struct {
-	stand   *fleet.Fleet
+// target is what a fault happens to: something of the fleet, or one replica.
+type target struct {
+	fleet   *fleet.Fleet
 	replica *fleet.Replica
 }
 
-func healed(heal func(context.Context) error) mend { return mend{heal: heal} }
+func healWith(heal func(context.Context) error) repair { return repair{heal: heal} }
 
 // nothing is the healing of what is over at once.
 func nothing(context.Context) error { return nil }
 
-// Faults returns the faults that can occur on a kind of stand, each once; full disks only
-// where disks are small.
+// Faults returns the faults that can occur in a fleet, or in one process with the embedded
+// database, each once; full disks only where disks are small.
 func Faults(embedded, smallDisks bool) []*Fault {
 	var all []*Fault
 	for _, f := range slices.Concat(replicaFaults(), failpointFaults(), postgresFaults(), redisFaults(), networkFaults()) {
@@ -96,7 +98,7 @@ const (
 	replicaKind  = "replica"
 	postgresKind = "PostgreSQL"
 	redisKind    = "Redis"
-	networkKind  = "network"
+	networkKind  = "network to "
 	diskKind     = "disk"
 )
 
@@ -110,21 +112,21 @@ const (
 func replicaFaults() []*Fault {
 	return []*Fault{
 		{
-			Name: "replica-kill", kind: replicaKind, least: brief, most: some, mixes: true, embedded: true, fleet: true,
-			inject: func(_ context.Context, v victim) (mend, error) {
-				return healed(func(ctx context.Context) error { return v.replica.Start(ctx) }), v.replica.Kill()
+			Name: "replica-kill", Family: "replica", kind: replicaKind, least: brief, most: some, mixes: true, embedded: true, fleet: true,
+			inject: func(_ context.Context, t target) (repair, error) {
+				return healWith(func(ctx context.Context) error { return t.replica.Start(ctx) }), t.replica.Kill()
 			},
 		},
 		{
-			Name: "replica-kill-all", kind: replicaKind, least: brief, most: some, fleet: true,
-			inject: func(_ context.Context, v victim) (mend, error) {
+			Name: "replica-kill-all", Family: "replica", kind: replicaKind, least: brief, most: some, fleet: true,
+			inject: func(_ context.Context, t target) (repair, error) {
 				var errs []error
-				for _, r := range v.stand.Replicas {
+				for _, r := range t.fleet.Replicas {
 					errs = append(errs, r.Kill())
 				}
-				return healed(func(ctx context.Context) error {
+				return healWith(func(ctx context.Context) error {
 					var errs []error
-					for _, r := range v.stand.Replicas {
+					for _, r := range t.fleet.Replicas {
 						errs = append(errs, r.Start(ctx))
 					}
 					return errors.Join(errs...)
@@ -132,28 +134,28 @@ func replicaFaults() []*Fault {
 			},
 		},
 		{
-			Name: "replica-freeze", kind: replicaKind, least: brief, most: long, mixes: true, embedded: true, fleet: true,
-			inject: func(_ context.Context, v victim) (mend, error) {
-				return healed(func(context.Context) error { return v.replica.Resume() }), v.replica.Pause()
+			Name: "replica-pause", Family: "replica", kind: replicaKind, least: brief, most: long, mixes: true, embedded: true, fleet: true,
+			inject: func(_ context.Context, t target) (repair, error) {
+				return healWith(func(context.Context) error { return t.replica.Resume() }), t.replica.Pause()
 			},
 		},
 		{
-			Name: "replica-restart", kind: replicaKind, least: 0, most: brief, embedded: true, fleet: true,
-			inject: func(ctx context.Context, v victim) (mend, error) {
-				for _, r := range v.stand.Replicas {
+			Name: "replica-restart", Family: "replica", kind: replicaKind, least: 0, most: brief, embedded: true, fleet: true,
+			inject: func(ctx context.Context, t target) (repair, error) {
+				for _, r := range t.fleet.Replicas {
 					if err := restart(ctx, r); err != nil {
-						return mend{}, err
+						return repair{}, err
 					}
 				}
-				return healed(nothing), nil
+				return healWith(nothing), nil
 			},
 		},
 		clock("clock-ahead", "1h"), clock("clock-behind", "-1h"),
 		{
 			// Both the data and what SQLite writes ahead.
-			Name: "disk-full", kind: diskKind, least: brief, most: long, embedded: true,
-			inject: func(_ context.Context, v victim) (mend, error) {
-				return healed(func(context.Context) error { return harness.EmptyDisk(v.stand.DataDisk) }), harness.FillDisk(v.stand.DataDisk)
+			Name: "disk-full", Family: diskKind, kind: diskKind, least: brief, most: long, embedded: true,
+			inject: func(_ context.Context, t target) (repair, error) {
+				return healWith(func(context.Context) error { return harness.EmptyDisk(t.fleet.DataDisk) }), harness.FillDisk(t.fleet.DataDisk)
 			},
 		},
 	}
@@ -168,10 +170,10 @@ func restart(ctx context.Context, r *fleet.Replica, settings ...string) error {
 
 func clock(name, shift string) *Fault {
 	return &Fault{
-		Name: name, kind: replicaKind, least: some, most: 2 * some, embedded: true, fleet: true,
-		inject: func(ctx context.Context, v victim) (mend, error) {
-			return healed(func(ctx context.Context) error { return restart(ctx, v.replica) }),
-				restart(ctx, v.replica, failpoint.EnvClockShift+"="+shift)
+		Name: name, Family: "clock", kind: replicaKind, least: some, most: 2 * some, embedded: true, fleet: true,
+		inject: func(ctx context.Context, t target) (repair, error) {
+			return healWith(func(ctx context.Context) error { return restart(ctx, t.replica) }),
+				restart(ctx, t.replica, failpoint.EnvClockShift+"="+shift)
 		},
 	}
 }
@@ -184,15 +186,15 @@ func failpointFaults() []*Fault {
 		for _, action := range []string{failpoint.Panic, failpoint.Exit} {
 			inHandler := place == failpoint.BeforeSubmit || place == failpoint.AfterSubmit
 			all = append(all, &Fault{
-				Name: action + "-" + place, kind: replicaKind, least: 0, most: brief, embedded: true, fleet: true,
+				Name: action + "-" + place, Family: "failpoint", kind: replicaKind, least: 0, most: brief, embedded: true, fleet: true,
 				panics: inHandler && action == failpoint.Panic,
-				inject: func(ctx context.Context, v victim) (mend, error) {
-					return healed(func(ctx context.Context) error {
-						if v.replica.Running() { // it was a handler's panic
+				inject: func(ctx context.Context, t target) (repair, error) {
+					return healWith(func(ctx context.Context) error {
+						if t.replica.Running() { // it was a handler's panic
 							return nil
 						}
-						return v.replica.Start(ctx)
-					}), v.replica.FailAt(ctx, place, action)
+						return t.replica.Start(ctx)
+					}), t.replica.FailAt(ctx, place, action)
 				},
 			})
 		}
@@ -212,66 +214,66 @@ func postgresFaults() []*Fault {
 	all := []*Fault{
 		{
 			Name: "postgres-stop", least: brief, most: long, mixes: true,
-			inject: func(_ context.Context, v victim) (mend, error) {
-				c := v.stand.Postgres
+			inject: func(_ context.Context, t target) (repair, error) {
+				c := t.fleet.Postgres
 				c.Primary().Stop()
-				return healed(func(ctx context.Context) error { return errors.Join(c.Primary().Start(), back(c)(ctx)) }), nil
+				return healWith(func(ctx context.Context) error { return errors.Join(c.Primary().Start(), back(c)(ctx)) }), nil
 			},
 		},
 		{
 			Name: "postgres-kill", least: brief, most: long, mixes: true,
-			inject: func(_ context.Context, v victim) (mend, error) {
-				c := v.stand.Postgres
-				return healed(func(ctx context.Context) error { return errors.Join(c.Primary().Start(), back(c)(ctx)) }), c.Primary().Kill()
+			inject: func(_ context.Context, t target) (repair, error) {
+				c := t.fleet.Postgres
+				return healWith(func(ctx context.Context) error { return errors.Join(c.Primary().Start(), back(c)(ctx)) }), c.Primary().Kill()
 			},
 		},
 		{
 			Name: "postgres-kill-backend", least: 0, most: brief,
-			inject: func(ctx context.Context, v victim) (mend, error) {
-				c := v.stand.Postgres
+			inject: func(ctx context.Context, t target) (repair, error) {
+				c := t.fleet.Postgres
 				var pid int
 				if err := c.Query(ctx, "SELECT pid FROM pg_stat_activity WHERE usename = 'analytics' ORDER BY state = 'active' DESC, random() LIMIT 1", &pid); err != nil {
-					return mend{}, err
+					return repair{}, err
 				}
-				return healed(back(c)), syscall.Kill(pid, syscall.SIGKILL)
+				return healWith(back(c)), syscall.Kill(pid, syscall.SIGKILL)
 			},
 		},
 		{
-			Name: "postgres-freeze", least: brief, most: long, mixes: true,
-			inject: func(_ context.Context, v victim) (mend, error) {
-				c := v.stand.Postgres
-				return healed(func(context.Context) error { return c.Primary().Resume() }), c.Primary().Pause()
+			Name: "postgres-pause", least: brief, most: long, mixes: true,
+			inject: func(_ context.Context, t target) (repair, error) {
+				c := t.fleet.Postgres
+				return healWith(func(context.Context) error { return c.Primary().Resume() }), c.Primary().Pause()
 			},
 		},
 		{
 			Name: "postgres-refuse", least: brief, most: long, mixes: true,
-			inject: func(_ context.Context, v victim) (mend, error) {
-				return weather(v.stand.Postgres.PrimaryLinks(), harness.Refused, 0)
+			inject: func(_ context.Context, t target) (repair, error) {
+				return setNetwork(t.fleet.Postgres.PrimaryLinks(), harness.Refused, 0)
 			},
 		},
 		{Name: "postgres-too-many", least: some, most: long, inject: takeConnections},
 		{
-			Name: "postgres-disk-full", kind: diskKind, least: brief, most: long,
-			inject: func(_ context.Context, v victim) (mend, error) {
-				c := v.stand.Postgres
+			Name: "postgres-disk-full", Family: diskKind, kind: diskKind, least: brief, most: long,
+			inject: func(_ context.Context, t target) (repair, error) {
+				c := t.fleet.Postgres
 				disk := c.PrimaryDisk()
-				return healed(func(ctx context.Context) error { return errors.Join(harness.EmptyDisk(disk), back(c)(ctx)) }), harness.FillDisk(disk)
+				return healWith(func(ctx context.Context) error { return errors.Join(harness.EmptyDisk(disk), back(c)(ctx)) }), harness.FillDisk(disk)
 			},
 		},
 		{
 			Name: "postgres-failover", least: 0, most: some,
-			inject: func(_ context.Context, v victim) (mend, error) {
-				c := v.stand.Postgres
-				return mend{heal: func(context.Context) error { return c.Failover() }, tidy: c.Rebuild}, c.Primary().Kill()
+			inject: func(_ context.Context, t target) (repair, error) {
+				c := t.fleet.Postgres
+				return repair{heal: func(context.Context) error { return c.Failover() }, restore: c.Rebuild}, c.Primary().Kill()
 			},
 		},
 		{
 			// Commits wait for the standby and nobody is answered; then the primary is
 			// lost too, and only what the standby has remains.
 			Name: "postgres-failover-behind", least: long, most: long,
-			inject: func(_ context.Context, v victim) (mend, error) {
-				c := v.stand.Postgres
-				return mend{heal: func(context.Context) error {
+			inject: func(_ context.Context, t target) (repair, error) {
+				c := t.fleet.Postgres
+				return repair{heal: func(context.Context) error {
 					if err := c.Primary().Kill(); err != nil {
 						return err
 					}
@@ -279,21 +281,21 @@ func postgresFaults() []*Fault {
 						return err
 					}
 					return c.Failover()
-				}, tidy: c.Rebuild}, c.Standby().Kill()
+				}, restore: c.Rebuild}, c.Standby().Kill()
 			},
 		},
 		{
-			Name: "postgres-standby-freeze", least: brief, most: long, mixes: true,
-			inject: func(_ context.Context, v victim) (mend, error) {
-				c := v.stand.Postgres
-				return healed(func(ctx context.Context) error { return errors.Join(c.Standby().Resume(), c.AwaitStandby(ctx)) }), c.Standby().Pause()
+			Name: "postgres-standby-pause", Family: "standby", least: brief, most: long, mixes: true,
+			inject: func(_ context.Context, t target) (repair, error) {
+				c := t.fleet.Postgres
+				return healWith(func(ctx context.Context) error { return errors.Join(c.Standby().Resume(), c.AwaitStandby(ctx)) }), c.Standby().Pause()
 			},
 		},
 		{
-			Name: "postgres-standby-kill", least: brief, most: long, mixes: true,
-			inject: func(_ context.Context, v victim) (mend, error) {
-				c := v.stand.Postgres
-				return healed(func(ctx context.Context) error { return errors.Join(c.Standby().Start(), c.AwaitStandby(ctx)) }), c.Standby().Kill()
+			Name: "postgres-standby-kill", Family: "standby", least: brief, most: long, mixes: true,
+			inject: func(_ context.Context, t target) (repair, error) {
+				c := t.fleet.Postgres
+				return healWith(func(ctx context.Context) error { return errors.Join(c.Standby().Start(), c.AwaitStandby(ctx)) }), c.Standby().Kill()
 			},
 		},
 	}
@@ -302,15 +304,18 @@ func postgresFaults() []*Fault {
 		if f.kind == "" {
 			f.kind = postgresKind
 		}
+		if f.Family == "" {
+			f.Family = postgresKind
+		}
 	}
 	return all
 }
 
 // takeConnections leaves the replicas no connection: what they have is hung up on, and
 // what they try is refused as it is when the server has as many as it takes (53300).
-func takeConnections(ctx context.Context, v victim) (mend, error) {
-	c := v.stand.Postgres
-	return healed(func(ctx context.Context) error {
+func takeConnections(ctx context.Context, t target) (repair, error) {
+	c := t.fleet.Postgres
+	return healWith(func(ctx context.Context) error {
 			return c.Exec(ctx, "ALTER ROLE analytics CONNECTION LIMIT -1")
 		}), c.Exec(
 			ctx, "ALTER ROLE analytics CONNECTION LIMIT 0",
@@ -319,8 +324,8 @@ func takeConnections(ctx context.Context, v victim) (mend, error) {
 }
 
 func redisFaults() []*Fault {
-	command := func(v victim, args ...any) error {
-		return v.stand.WithRedis(func(c *goredis.Client) error {
+	command := func(t target, args ...any) error {
+		return t.fleet.WithRedis(func(c *goredis.Client) error {
 			if err := c.Do(context.Background(), args...).Err(); err != nil {
 				return fmt.Errorf("%v: %w", args, err)
 			}
@@ -330,53 +335,53 @@ func redisFaults() []*Fault {
 	all := []*Fault{
 		{
 			Name: "redis-kill", least: brief, most: some, mixes: true,
-			inject: func(_ context.Context, v victim) (mend, error) {
-				return healed(func(context.Context) error { return v.stand.Redis.Start() }), v.stand.Redis.Kill()
+			inject: func(_ context.Context, t target) (repair, error) {
+				return healWith(func(context.Context) error { return t.fleet.Redis.Start() }), t.fleet.Redis.Kill()
 			},
 		},
 		{
-			Name: "redis-freeze", least: brief, most: 2 * some, mixes: true,
-			inject: func(_ context.Context, v victim) (mend, error) {
-				return healed(func(context.Context) error { return v.stand.Redis.Resume() }), v.stand.Redis.Pause()
+			Name: "redis-pause", least: brief, most: 2 * some, mixes: true,
+			inject: func(_ context.Context, t target) (repair, error) {
+				return healWith(func(context.Context) error { return t.fleet.Redis.Resume() }), t.fleet.Redis.Pause()
 			},
 		},
 		{
 			Name: "redis-flushall", least: 0, most: brief, mixes: true,
-			inject: func(_ context.Context, v victim) (mend, error) { return healed(nothing), command(v, "FLUSHALL") },
+			inject: func(_ context.Context, t target) (repair, error) { return healWith(nothing), command(t, "FLUSHALL") },
 		},
 		{
 			Name: "redis-readonly", least: brief, most: 2 * some, mixes: true,
-			inject: func(_ context.Context, v victim) (mend, error) {
+			inject: func(_ context.Context, t target) (repair, error) {
 				// The copy of a server that isn't there keeps what it has.
-				return healed(func(context.Context) error { return command(v, "REPLICAOF", "NO", "ONE") }), command(v, "REPLICAOF", "127.0.0.1", "1")
+				return healWith(func(context.Context) error { return command(t, "REPLICAOF", "NO", "ONE") }), command(t, "REPLICAOF", "127.0.0.1", "1")
 			},
 		},
 		{
 			Name: "redis-out-of-memory", least: brief, most: 2 * some, mixes: true,
-			inject: func(_ context.Context, v victim) (mend, error) {
-				return healed(func(context.Context) error { return command(v, "CONFIG", "SET", "maxmemory", "0") }),
-					command(v, "CONFIG", "SET", "maxmemory-policy", "noeviction", "maxmemory", "1")
+			inject: func(_ context.Context, t target) (repair, error) {
+				return healWith(func(context.Context) error { return command(t, "CONFIG", "SET", "maxmemory", "0") }),
+					command(t, "CONFIG", "SET", "maxmemory-policy", "noeviction", "maxmemory", "1")
 			},
 		},
 		{
 			// What a copy had that was made some time ago.
 			Name: "redis-older-copy", least: some, most: 2 * some,
-			inject: func(_ context.Context, v victim) (mend, error) {
-				dump := filepath.Join(v.stand.Redis.Dir(), "dump.rdb")
-				return healed(func(context.Context) error {
-					if err := v.stand.Redis.Kill(); err != nil {
+			inject: func(_ context.Context, t target) (repair, error) {
+				dump := filepath.Join(t.fleet.Redis.Dir(), "dump.rdb")
+				return healWith(func(context.Context) error {
+					if err := t.fleet.Redis.Kill(); err != nil {
 						return err
 					}
-					if err := v.stand.Redis.Start(); err != nil {
+					if err := t.fleet.Redis.Start(); err != nil {
 						return err
 					}
 					return os.Remove(dump)
-				}), command(v, "SAVE")
+				}), command(t, "SAVE")
 			},
 		},
 	}
 	for _, f := range all {
-		f.fleet, f.kind, f.redis = true, redisKind, true
+		f.fleet, f.Family, f.kind, f.redis = true, redisKind, redisKind, true
 	}
 	return all
 }
@@ -386,31 +391,31 @@ func networkFaults() []*Fault {
 	for _, part := range []struct {
 		name  string
 		redis bool
-		links func(victim) []*harness.Proxy
+		links func(target) []*harness.Proxy
 	}{
-		{"balancer", false, func(v victim) []*harness.Proxy { return []*harness.Proxy{v.replica.Front} }},
-		{"postgres", false, func(v victim) []*harness.Proxy { return v.replica.Postgres }},
-		{"redis", true, func(v victim) []*harness.Proxy { return []*harness.Proxy{v.replica.Redis} }},
+		{"balancer", false, func(t target) []*harness.Proxy { return []*harness.Proxy{t.replica.Front} }},
+		{"postgres", false, func(t target) []*harness.Proxy { return t.replica.Postgres }},
+		{"redis", true, func(t target) []*harness.Proxy { return []*harness.Proxy{t.replica.Redis} }},
 	} {
 		for _, w := range []struct {
-			weather     harness.NetworkState
+			state       harness.NetworkState
 			least, most time.Duration
 		}{{harness.Delayed, brief, 2 * some}, {harness.DropResponses, brief, some}, {harness.HalfOpen, brief, long}, {harness.Refused, brief, some}} {
 			all = append(all, &Fault{
-				Name: "net-" + part.name + "-" + string(w.weather), kind: networkKind + part.name, least: w.least, most: w.most,
+				Name: "net-" + part.name + "-" + string(w.state), Family: networkKind + part.name, kind: networkKind + part.name, least: w.least, most: w.most,
 				mixes: true, fleet: true, redis: part.redis,
-				inject: func(_ context.Context, v victim) (mend, error) {
-					return weather(part.links(v), w.weather, delay)
+				inject: func(_ context.Context, t target) (repair, error) {
+					return setNetwork(part.links(t), w.state, delay)
 				},
 			})
 		}
 		all = append(all, &Fault{
-			Name: "net-" + part.name + "-cut", kind: networkKind + part.name, least: 0, most: brief, mixes: true, fleet: true, redis: part.redis,
-			inject: func(_ context.Context, v victim) (mend, error) {
-				for _, p := range part.links(v) {
+			Name: "net-" + part.name + "-cut", Family: networkKind + part.name, kind: networkKind + part.name, least: 0, most: brief, mixes: true, fleet: true, redis: part.redis,
+			inject: func(_ context.Context, t target) (repair, error) {
+				for _, p := range part.links(t) {
 					p.Cut()
 				}
-				return healed(nothing), nil
+				return healWith(nothing), nil
 			},
 		})
 	}
@@ -420,7 +425,7 @@ func networkFaults() []*Fault {
 // delay is how late a slow network is, each way: later than Redis is waited for.
 const delay = 80 * time.Millisecond
 
-func weather(links []*harness.Proxy, w harness.NetworkState, late time.Duration) (mend, error) {
+func setNetwork(links []*harness.Proxy, w harness.NetworkState, late time.Duration) (repair, error) {
 	change := func(w harness.NetworkState, late time.Duration) error {
 		var errs []error
 		for _, p := range links {
@@ -428,5 +433,5 @@ func weather(links []*harness.Proxy, w harness.NetworkState, late time.Duration)
 		}
 		return errors.Join(errs...)
 	}
-	return healed(func(context.Context) error { return change(harness.Healthy, 0) }), change(w, late)
+	return healWith(func(context.Context) error { return change(harness.Healthy, 0) }), change(w, late)
 }

@@ -37,10 +37,10 @@ func (c *Config) awaitService(ctx context.Context) (first, all time.Duration, er
 	ctx, cancel := context.WithTimeout(ctx, probesEnd)
 	defer cancel()
 	began := time.Now()
-	took := make([]time.Duration, len(c.Stand.Targets))
+	took := make([]time.Duration, len(c.Fleet.Targets))
 	errs := make([]error, len(took))
 	var wg sync.WaitGroup
-	for i, target := range c.Stand.Targets {
+	for i, target := range c.Fleet.Targets {
 		wg.Go(func() { errs[i] = c.awaitTarget(ctx, target); took[i] = time.Since(began) })
 	}
 	wg.Wait()

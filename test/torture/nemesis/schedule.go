@@ -1,4 +1,4 @@
-// Package adversary breaks a stand: one fault after the other, and two at once, in an order
+// Package nemesis breaks a fleet: one fault after the other, and two at once, in an order
 // that a seed decides and repeats.
 package nemesis
 
@@ -10,27 +10,27 @@ import (
 	"time"
 )
 
-// Step is a fault that happens to somebody for a while.
+// Step is a fault that lasts for a while.
 type Step struct {
-	Number int           `json:"number"`
-	Fault  string        `json:"fault"`
-	Victim int           `json:"victim"` // of the replicas, where the fault wants one
-	Hold   time.Duration `json:"hold_ns"`
-	Pause  time.Duration `json:"pause_ns"` // before the next
+	Number  int           `json:"number"`
+	Fault   string        `json:"fault"`
+	Replica int           `json:"replica"` // where the fault is one of a replica
+	Hold    time.Duration `json:"hold_ns"`
+	Pause   time.Duration `json:"pause_ns"` // before the next
 	// Also begins while this one lasts, and ends after it; empty: nothing does.
 	Also string `json:"also,omitempty"`
 }
 
 // String names the step.
 func (s Step) String() string {
-	text := fmt.Sprintf("%s of %d for %s", s.Fault, s.Victim+1, s.Hold)
+	text := fmt.Sprintf("%s of %d for %s", s.Fault, s.Replica+1, s.Hold)
 	if s.Also != "" {
 		text += " and " + s.Also
 	}
 	return text
 }
 
-// pausesBetween is how long the stand may rest between two steps.
+// pausesBetween is how long the fleet rests between two steps.
 const leastPause, mostPause = 100 * time.Millisecond, 700 * time.Millisecond
 
 // Schedule is the steps of a seed. It has no end: the same seed gives the same steps, and
@@ -61,16 +61,36 @@ func (s *Schedule) Next() Step {
 	s.round = s.round[1:]
 	s.steps++
 	step := Step{
-		Number: s.steps, Fault: f.Name, Victim: s.rng.IntN(s.replicas),
+		Number: s.steps, Fault: f.Name, Replica: s.rng.IntN(s.replicas),
 		Hold:  between(s.rng, f.least, f.most),
 		Pause: between(s.rng, leastPause, mostPause),
 	}
-	// Drawn always, so that who is able to meet whom changes nothing of the rest.
+	// Drawn for every step: which faults may overlap must not change the rest of the schedule.
 	also := s.faults[s.rng.IntN(len(s.faults))]
 	if s.rounds > 1 && also.kind != f.kind && also.mixes && f.mixes {
 		step.Also = also.Name
 	}
 	return step
+}
+
+// Sample returns one fault of each family, in the order in which a schedule of the same
+// seed comes to them.
+func Sample(seed uint64, faults []*Fault) []*Fault {
+	byName := map[string]*Fault{}
+	for _, f := range faults {
+		byName[f.Name] = f
+	}
+	schedule := NewSchedule(seed, faults, 1)
+	seen := map[string]bool{}
+	var sample []*Fault
+	for range faults {
+		f := byName[schedule.Next().Fault]
+		if !seen[f.Family] {
+			seen[f.Family] = true
+			sample = append(sample, f)
+		}
+	}
+	return sample
 }
 
 // between draws a duration, in whole milliseconds.

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestASeedRepeatsItsSchedule(t *testing.T) {
+func TestSeedRepeatsItsSchedule(t *testing.T) {
 	t.Parallel()
 	faults := Faults(false, true)
 	one, again, other := Describe(7, faults, 3, 300), Describe(7, faults, 3, 300), Describe(8, faults, 3, 300)
@@ -20,7 +20,7 @@ func TestASeedRepeatsItsSchedule(t *testing.T) {
 	}
 }
 
-func TestEveryFaultOccursInARound(t *testing.T) {
+func TestRoundHasEveryFault(t *testing.T) {
 	t.Parallel()
 	for _, embedded := range []bool{false, true} {
 		faults := Faults(embedded, true)
@@ -31,7 +31,7 @@ func TestEveryFaultOccursInARound(t *testing.T) {
 			if step.Also != "" {
 				t.Errorf("faults meet in the first round: %s", step)
 			}
-			if step.Hold < 0 || step.Victim < 0 || step.Victim > 2 {
+			if step.Hold < 0 || step.Replica < 0 || step.Replica > 2 {
 				t.Errorf("%+v", step)
 			}
 			seen[step.Fault] = true
@@ -42,7 +42,29 @@ func TestEveryFaultOccursInARound(t *testing.T) {
 	}
 }
 
-func TestFaultsAreSelectedByTheBeginningOfTheirNames(t *testing.T) {
+func TestSampleHasEveryFamily(t *testing.T) {
+	t.Parallel()
+	for _, embedded := range []bool{false, true} {
+		all := Faults(embedded, true)
+		for seed := range uint64(50) {
+			sample := Sample(seed, all)
+			families := map[string]int{}
+			for _, f := range sample {
+				families[f.Family]++
+			}
+			for _, f := range all {
+				if f.Family == "" || families[f.Family] != 1 {
+					t.Errorf("seed %d: %s is of the family %q, of which there are %d", seed, f.Name, f.Family, families[f.Family])
+				}
+			}
+			if len(families) != len(sample) {
+				t.Errorf("seed %d: %d faults of %d families", seed, len(sample), len(families))
+			}
+		}
+	}
+}
+
+func TestSelectByPrefix(t *testing.T) {
 	t.Parallel()
 	all := Faults(false, true)
 	chosen, err := Select(all, "redis,replica-kill")

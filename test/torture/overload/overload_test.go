@@ -1,14 +1,12 @@
 package overload_test
 
 import (
-	"bytes"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"os"
-	"os/exec"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -24,18 +22,12 @@ import (
 	"highload.example/analytics/test/torture/overload"
 )
 
-// asProgram makes the test binary be the product's program.
-const asProgram = "ANALYTICS_TEST_AS_PROGRAM"
-
 func TestMain(m *testing.M) {
-	if os.Getenv(asProgram) != "" {
-		os.Exit(app.Main("test", os.Args[1:], os.Stdout, os.Stderr))
-	}
-	testkit.Main(m)
+	testkit.MainAsProgram(m, func() int { return app.Main("test", os.Args[1:], os.Stdout, os.Stderr) })
 }
 
-// small is a little of everything, with bounds that a machine keeps on which other
-// tests run.
+// small is a little of everything, with bounds that a machine keeps on which other tests
+// run.
 func small(t *testing.T, server harness.Target, database overload.Database) overload.Config {
 	t.Helper()
 	source, err := generator.NewSource(generator.Config{Seed: 1, Run: 1, Users: 1000, Spread: time.Hour, Base: time.Now()})
@@ -44,32 +36,40 @@ func small(t *testing.T, server harness.Target, database overload.Database) over
 	}
 	return overload.Config{
 		Server: server, Database: database, Source: source, Ledger: &generator.Ledger{},
-		Factors: []float64{0.5, 5}, Connections: 300, Probe: 50,
-		Stretch: 2 * time.Second, WarmUp: time.Second, FastDelay: 20 * time.Millisecond, SlowDelay: 60 * time.Millisecond, RequestTimeout: 4 * time.Second,
-		Bounds: overload.Bounds{Share: 0.2, Refusal: 5 * time.Second, Memory: 1 << 30, Recovery: 10 * time.Second},
+		Factors: []float64{0.5, loaded}, Connections: 300, Probe: 50, Waiting: 200,
+		Stretch: time.Second, WarmUp: 300 * time.Millisecond, Grace: 10 * time.Second,
+		FastDelay: 20 * time.Millisecond, SlowDelay: 60 * time.Millisecond, RequestTimeout: requestTimeout,
+		// How much a machine can send says nothing about the product.
+		Bounds: overload.Bounds{Share: 0.2, Refusal: 5 * time.Second, Memory: 1 << 30, Recovery: 10 * time.Second, Offered: 0.01},
 	}
 }
 
-// real is PostgreSQL behind a stretch of network.
-type real struct {
+const (
+	loaded         = 5 // times saturation
+	requestTimeout = 4 * time.Second
+	turns          = 2*3 + 2
+)
+
+// postgres is PostgreSQL behind a network.
+type postgres struct {
 	server  *testkit.Server
 	network *harness.Proxy
 	stopped bool
 }
 
-func (r *real) Slow(delay time.Duration) error {
+func (p *postgres) Slow(delay time.Duration) error {
 	if delay == 0 {
-		return r.network.Set(harness.Healthy, 0)
+		return p.network.Set(harness.Healthy, 0)
 	}
-	return r.network.Set(harness.Delayed, delay)
+	return p.network.Set(harness.Delayed, delay)
 }
 
-func (r *real) Stop() error   { r.stopped = true; return r.server.Server.Pause() }
-func (r *real) Resume() error { r.stopped = false; return r.server.Server.Resume() }
+func (p *postgres) Stop() error   { p.stopped = true; return p.server.Server.Pause() }
+func (p *postgres) Resume() error { p.stopped = false; return p.server.Server.Resume() }
 
-func TestTheProductSheds(t *testing.T) {
+func TestProductShedsLoad(t *testing.T) {
 	t.Parallel()
-	database := &real{server: testkit.StartPostgres(t)}
+	database := &postgres{server: testkit.StartPostgres(t)}
 	direct, err := url.Parse(database.server.URL())
 	if err != nil {
 		t.Fatal(err)
@@ -82,44 +82,26 @@ func TestTheProductSheds(t *testing.T) {
 	through := *direct
 	through.Host = database.network.Address()
 
-	address := fmt.Sprintf("127.0.0.1:%d", testkit.FreePort(t))
-	command := exec.Command(os.Args[0])
-	command.Env = []string{
-		asProgram + "=1", "ADDR=" + address, "PG_URL=" + through.String(), "RATE_LIMIT=0", "LOG_LEVEL=ERROR",
-		"REQUEST_TIMEOUT=4s", "MAX_IN_FLIGHT_REQUESTS=100", // so that little is too much
-	}
-	var log bytes.Buffer
-	command.Stderr = &log
-	if err := command.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = command.Process.Signal(os.Interrupt) // fails when it has ended
-		if err := command.Wait(); err != nil || t.Failed() {
-			t.Errorf("the server ended with %v, and wrote:\n%s", err, log.Bytes())
-		}
-	})
-	server := harness.Target{Name: "server", URL: "http://" + address, PID: command.Process.Pid}
-	testkit.Eventually(t, time.Minute, "the server", func() bool {
-		_, err := server.Metrics(t.Context())
-		return err == nil
-	})
+	product := testkit.StartProduct(t, harness.ProductConfig{Env: []string{
+		"PG_URL=" + through.String(), "RATE_LIMIT=0", "LOG_LEVEL=ERROR",
+		"REQUEST_TIMEOUT=" + requestTimeout.String(), "MAX_IN_FLIGHT_REQUESTS=100", // so that little is too much
+	}})
 
-	c := small(t, server, database)
-	turns, err := overload.Run(t.Context(), c)
+	c := small(t, product.Target(), database)
+	all, err := overload.Run(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
 	}
 	refused := int64(0)
-	for _, turn := range turns {
+	for _, turn := range all {
 		t.Log(turn)
 		refused += turn.Statuses["503"]
 		if len(turn.Violations) > 0 {
 			t.Errorf("%s", turn)
 		}
 	}
-	if len(turns) != 7 || refused == 0 || database.stopped {
-		t.Errorf("%d turns, %d refusals, stopped %t", len(turns), refused, database.stopped)
+	if len(all) != turns || refused == 0 || database.stopped {
+		t.Errorf("%d turns, %d refusals, stopped %t", len(all), refused, database.stopped)
 	}
 	// What was accepted is there, once.
 	conn, err := pgx.Connect(t.Context(), direct.String())
@@ -146,67 +128,75 @@ func TestTheProductSheds(t *testing.T) {
 	}
 }
 
-// pretend is a database that isn't there.
-type pretend struct{}
+// noDatabase is that of a server without one.
+type noDatabase struct{}
 
-func (pretend) Slow(time.Duration) error { return nil }
-func (pretend) Stop() error              { return nil }
-func (pretend) Resume() error            { return nil }
+func (noDatabase) Slow(time.Duration) error { return nil }
+func (noDatabase) Stop() error              { return nil }
+func (noDatabase) Resume() error            { return nil }
 
+// TestBrokenServersAreCaught has servers that are broken when there is too much load. They
+// are told when that is: found out by themselves, it would depend on the machine.
 func TestBrokenServersAreCaught(t *testing.T) {
 	t.Parallel()
+	const takes = 20 * time.Millisecond
+	accept := func() int {
+		<-time.After(takes)
+		return http.StatusAccepted
+	}
 	for _, broken := range []struct {
 		want   string
-		handle func(w http.ResponseWriter, inFlight int64)
+		handle func(overloaded bool, n int64) (status int) // n counts the requests
 	}{
-		{"refusals took", func(w http.ResponseWriter, inFlight int64) {
-			if inFlight > 60 { // says no, and takes its time
-				<-time.After(600 * time.Millisecond)
-				w.WriteHeader(http.StatusServiceUnavailable)
-				return
+		{"refusals took", func(overloaded bool, n int64) int {
+			if overloaded && n%2 == 0 { // refuses late
+				<-time.After(500 * time.Millisecond)
+				return http.StatusServiceUnavailable
 			}
-			<-time.After(20 * time.Millisecond)
-			w.WriteHeader(http.StatusAccepted)
+			return accept()
 		}},
-		{"of the peak", func(w http.ResponseWriter, inFlight int64) {
-			if inFlight > 60 { // thrashes
-				<-time.After(2 * time.Second)
+		{"of the peak", func(overloaded bool, n int64) int {
+			if overloaded && n%200 != 0 { // is busy with refusing
+				return http.StatusServiceUnavailable
 			}
-			<-time.After(20 * time.Millisecond)
-			w.WriteHeader(http.StatusAccepted)
+			return accept()
 		}},
-		{"requests ended with 500", func(w http.ResponseWriter, inFlight int64) {
-			<-time.After(20 * time.Millisecond)
-			status := http.StatusAccepted
-			if inFlight > 60 {
-				status = http.StatusInternalServerError
+		{"requests ended with 500", func(overloaded bool, n int64) int {
+			if overloaded && n%2 == 0 {
+				<-time.After(takes)
+				return http.StatusInternalServerError
 			}
-			w.WriteHeader(status)
+			return accept()
 		}},
-		{"while the database was stopped", func(w http.ResponseWriter, _ int64) {
-			<-time.After(20 * time.Millisecond)
-			w.WriteHeader(http.StatusAccepted) // before the commit
+		{"while the database was stopped", func(bool, int64) int {
+			return accept() // before the commit
 		}},
 	} {
 		t.Run(broken.want, func(t *testing.T) {
 			t.Parallel()
-			var inFlight atomic.Int64
+			// Of each state's turns the last is the one with too much.
+			var done, requests atomic.Int64
 			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				_, _ = io.Copy(io.Discard, r.Body)
-				defer inFlight.Add(-1)
-				broken.handle(w, inFlight.Add(1))
+				turn := done.Load()
+				w.WriteHeader(broken.handle(turn == 2 || turn == 5, requests.Add(1)))
 			}))
 			defer server.Close()
-			c := small(t, harness.Target{Name: "broken", URL: server.URL, PID: os.Getpid()}, pretend{})
-			c.Bounds.Refusal = 500 * time.Millisecond
-			turns, err := overload.Run(t.Context(), c)
+			c := small(t, harness.Target{Name: "broken", URL: server.URL, PID: os.Getpid()}, noDatabase{})
+			c.Bounds.Refusal, c.RequestTimeout = 300*time.Millisecond, 100*time.Millisecond
+			c.Report = func(turn overload.Turn) {
+				if overloaded := done.Add(1) % 3; overloaded == 0 && turn.Factor != loaded && turn.Database != overload.Stopped {
+					t.Errorf("not the turn with too much: %s", turn)
+				}
+			}
+			all, err := overload.Run(t.Context(), c)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if !slices.ContainsFunc(turns, func(turn overload.Turn) bool {
+			if !slices.ContainsFunc(all, func(turn overload.Turn) bool {
 				return strings.Contains(strings.Join(turn.Violations, "\n"), broken.want)
 			}) {
-				t.Errorf("not caught: %v", turns)
+				t.Errorf("not caught: %v", all)
 			}
 		})
 	}

@@ -1,22 +1,19 @@
 package soak
 
 import (
-	"bytes"
 	"fmt"
 	"image/color"
 	"maps"
 	"math"
-	"os"
 	"slices"
-	"strconv"
 
-	"gonum.org/v1/plot"
+	gonum "gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
-	"gonum.org/v1/plot/vg/vgsvg"
 
 	"highload.example/analytics/internal/harness"
+	"highload.example/analytics/test/plot"
 )
 
 // Mark is something that was done to the run.
@@ -29,21 +26,8 @@ type Mark struct {
 const (
 	pictureWidth = 26 * vg.Centimeter
 	panelHeight  = 6 * vg.Centimeter
-	padding      = 5 * vg.Millimeter
 	lineWidth    = vg.Length(1.2)
 )
-
-// colors tell processes apart, also for most of those who see few colors: Okabe and
-// Ito's palette.
-var colors = []color.RGBA{
-	{R: 0x00, G: 0x72, B: 0xb2, A: 0xff},
-	{R: 0xd5, G: 0x5e, B: 0x00, A: 0xff},
-	{R: 0x00, G: 0x9e, B: 0x73, A: 0xff},
-	{R: 0xcc, G: 0x79, B: 0xa7, A: 0xff},
-	{R: 0xe6, G: 0x9f, B: 0x00, A: 0xff},
-	{R: 0x56, G: 0xb4, B: 0xe9, A: 0xff},
-	{A: 0xff},
-}
 
 // shade is behind the lines while a fault lasts.
 var shade = color.RGBA{R: 0xec, G: 0xec, B: 0xec, A: 0xff}
@@ -58,17 +42,14 @@ type Picture struct {
 
 // WriteSVG draws it.
 func (p *Picture) WriteSVG(file string) error {
-	text, err := p.draw()
-	if err == nil {
-		err = os.WriteFile(file, text, 0o644) //nolint:gosec // a picture for everyone
-	}
+	panels, err := p.panels()
 	if err != nil {
 		return fmt.Errorf("drawing %s: %w", file, err)
 	}
-	return nil
+	return plot.WriteSVG(file, pictureWidth, panelHeight*vg.Length(len(panels)), panels...)
 }
 
-func (p *Picture) draw() ([]byte, error) {
+func (p *Picture) panels() ([]*gonum.Plot, error) {
 	if len(p.Samples) < 2 {
 		return nil, fmt.Errorf("%d samples are no run", len(p.Samples))
 	}
@@ -84,7 +65,7 @@ func (p *Picture) draw() ([]byte, error) {
 	}
 	processes := slices.Sorted(maps.Keys(names))
 
-	of := func(name string, figure func(Sample) (float64, bool)) line {
+	series := func(name string, figure func(Sample) (float64, bool)) line {
 		l := line{name: name}
 		for _, s := range p.Samples {
 			if y, there := figure(s); there {
@@ -95,9 +76,9 @@ func (p *Picture) draw() ([]byte, error) {
 		}
 		return l
 	}
-	vital := func(figure func(harness.ProcessStats) (value, unknown float64)) (lines []line) {
+	figures := func(figure func(harness.ProcessStats) (value, unknown float64)) (lines []line) {
 		for _, name := range processes {
-			lines = append(lines, of(name, func(s Sample) (float64, bool) {
+			lines = append(lines, series(name, func(s Sample) (float64, bool) {
 				r, there := s.Processes[name]
 				if !there {
 					return 0, false
@@ -110,7 +91,7 @@ func (p *Picture) draw() ([]byte, error) {
 	}
 	var drifts []line
 	for _, name := range processes {
-		drifts = append(drifts, of(name, func(s Sample) (float64, bool) {
+		drifts = append(drifts, series(name, func(s Sample) (float64, bool) {
 			d, there := s.Drift[name]
 			return float64(d), there
 		}))
@@ -137,9 +118,9 @@ func (p *Picture) draw() ([]byte, error) {
 	}
 
 	panels := []panel{
-		{title: "Memory", unit: "MiB (RSS)", lines: vital(func(r harness.ProcessStats) (float64, float64) { return float64(r.RSS) / (1 << 20), -1. / (1 << 20) })},
-		{title: "Goroutines", unit: "goroutines", lines: vital(func(r harness.ProcessStats) (float64, float64) { return float64(r.Goroutines), -1 })},
-		{title: "Descriptors", unit: "open descriptors", lines: vital(func(r harness.ProcessStats) (float64, float64) { return float64(r.Descriptors), -1 })},
+		{title: "Memory", unit: "MiB (RSS)", lines: figures(func(r harness.ProcessStats) (float64, float64) { return float64(r.RSS) / (1 << 20), -1. / (1 << 20) })},
+		{title: "Goroutines", unit: "goroutines", lines: figures(func(r harness.ProcessStats) (float64, float64) { return float64(r.Goroutines), -1 })},
+		{title: "Descriptors", unit: "open descriptors", lines: figures(func(r harness.ProcessStats) (float64, float64) { return float64(r.Descriptors), -1 })},
 		{title: "Requests", unit: "requests per second", lines: []line{served, others}},
 		{title: "Latency of those that were served", unit: "milliseconds (logarithmic)", lines: []line{p50, p99}, logarithmic: true},
 		{title: "Counts compared with rows: 0 is right", unit: "events", lines: drifts, around: true},
@@ -147,27 +128,14 @@ func (p *Picture) draw() ([]byte, error) {
 	panels[0].title = p.Title + "\n\nMemory"
 	panels[len(panels)-1].last = true
 
-	canvas := vgsvg.New(pictureWidth, panelHeight*vg.Length(len(panels)))
-	whole := draw.New(canvas)
-	whole.SetColor(color.White)
-	whole.Fill(whole.Path())
-	var plots [][]*plot.Plot
-	for _, panel := range panels {
-		drawn, err := panel.plot(end/60, p.Marks)
-		if err != nil {
+	plots := make([]*gonum.Plot, len(panels))
+	for i, panel := range panels {
+		var err error
+		if plots[i], err = panel.plot(end/60, p.Marks); err != nil {
 			return nil, err
 		}
-		plots = append(plots, []*plot.Plot{drawn})
 	}
-	tiles := draw.Tiles{Rows: len(panels), Cols: 1, PadTop: padding, PadBottom: padding, PadLeft: padding, PadRight: padding, PadY: padding}
-	for row, cells := range plot.Align(plots, tiles, whole) {
-		plots[row][0].Draw(cells[0])
-	}
-	var out bytes.Buffer
-	if _, err := canvas.WriteTo(&out); err != nil {
-		return nil, err
-	}
-	return out.Bytes(), nil
+	return plots, nil
 }
 
 // line is a curve; where its value isn't a number, it has a gap.
@@ -203,17 +171,13 @@ type panel struct {
 	last        bool // at the bottom, where the time is named
 }
 
-func (p panel) plot(end float64, marks []Mark) (*plot.Plot, error) {
+func (p panel) plot(end float64, marks []Mark) (*gonum.Plot, error) {
 	drawn := plot.New()
-	drawn.BackgroundColor = color.White
 	drawn.Title.Text = p.title
 	drawn.Y.Label.Text = p.unit
 	if p.last {
 		drawn.X.Label.Text = "minutes (grey: something is broken)"
 	}
-	drawn.X.Tick.Marker, drawn.Y.Tick.Marker = plainTicks{}, plainTicks{}
-	drawn.Legend.Top, drawn.Legend.Left = true, true
-	drawn.Legend.Padding = vg.Points(2)
 
 	// 1. How high it is, which the faults' shades must fill and not stretch.
 	low, high := math.Inf(1), math.Inf(-1)
@@ -225,13 +189,12 @@ func (p panel) plot(end float64, marks []Mark) (*plot.Plot, error) {
 		}
 	}
 	if math.IsInf(high, -1) {
-		low, high = 0, 1
+		low, high = 1, 1 // no data: any range, but one that has a logarithm
 	}
 	switch {
 	case p.logarithmic:
-		low, high = math.Pow10(int(math.Floor(math.Log10(low)))), math.Pow10(int(math.Ceil(math.Log10(high))))
-		high = max(high, 10*low)
-		drawn.Y.Scale, drawn.Y.Tick.Marker = plot.LogScale{}, decades{}
+		plot.LogarithmicY(drawn, low, high)
+		low, high = drawn.Y.Min, drawn.Y.Max
 	case p.around:
 		most := max(10, -low, high) * 1.1
 		low, high = -most, most
@@ -253,7 +216,7 @@ func (p panel) plot(end float64, marks []Mark) (*plot.Plot, error) {
 
 	// 3. The lines.
 	for i, l := range p.lines {
-		style := draw.LineStyle{Color: colors[i%len(colors)], Width: lineWidth}
+		style := draw.LineStyle{Color: plot.Color(i), Width: lineWidth}
 		for _, piece := range l.pieces() {
 			if len(piece) == 1 { // between two gaps
 				piece = append(piece, plotter.XY{X: piece[0].X + end/1000, Y: piece[0].Y})
@@ -269,38 +232,4 @@ func (p panel) plot(end float64, marks []Mark) (*plot.Plot, error) {
 	}
 	drawn.X.Min, drawn.X.Max, drawn.Y.Min, drawn.Y.Max = 0, end, low, high
 	return drawn, nil
-}
-
-// plainTicks are the usual ones with the numbers written out: 20000, not 2e+04.
-type plainTicks struct{}
-
-// Ticks returns the ticks between two values.
-func (plainTicks) Ticks(low, high float64) []plot.Tick {
-	ticks := plot.DefaultTicks{}.Ticks(low, high)
-	for i := range ticks {
-		if ticks[i].Label != "" {
-			ticks[i].Label = strconv.FormatFloat(ticks[i].Value, 'f', -1, 64)
-		}
-	}
-	return ticks
-}
-
-// decades are the ticks of a logarithmic axis: the powers of ten have labels.
-type decades struct{}
-
-// Ticks returns the ticks between two values.
-func (decades) Ticks(low, high float64) (ticks []plot.Tick) {
-	for exponent := int(math.Floor(math.Log10(low))); math.Pow10(exponent) <= high; exponent++ {
-		power := math.Pow10(exponent)
-		for n := 1.0; n < 10; n++ {
-			tick := plot.Tick{Value: n * power}
-			if n == 1 {
-				tick.Label = strconv.FormatFloat(power, 'f', -1, 64)
-			}
-			if tick.Value >= low && tick.Value <= high {
-				ticks = append(ticks, tick)
-			}
-		}
-	}
-	return ticks
 }

@@ -15,6 +15,7 @@ import (
 
 	"highload.example/analytics/internal/harness"
 	"highload.example/analytics/test/fleet"
+	"highload.example/analytics/test/progress"
 	"highload.example/analytics/test/torture/check"
 	"highload.example/analytics/test/torture/history"
 	"highload.example/analytics/test/torture/nemesis"
@@ -28,7 +29,7 @@ const (
 	readers = 4
 )
 
-// recoveryBound is QUALITY's: service is back within 5 s of the database's return.
+// recoveryBound is how long every replica may take to accept events again after a repair.
 const recoveryBound = 5 * time.Second
 
 // The times that the end of a run may take.
@@ -40,34 +41,46 @@ const (
 // previewed is how many steps are printed ahead.
 const previewed = 200
 
-// fire runs the modes fleet and embedded.
-func fire(ctx context.Context, o *options, output io.Writer) (err error) {
-	p := newProgress(output, o.duration)
-	defer p.end()
-	faults, err := nemesis.Select(nemesis.Faults(o.mode == modeEmbedded, o.smallDisks), o.faults)
+// runFaults runs the modes fleet, embedded and soak.
+func runFaults(ctx context.Context, o *options, output io.Writer) (err error) {
+	all, err := nemesis.Select(nemesis.Faults(o.Mode == modeEmbedded, o.smallDisks), o.Faults)
 	if err != nil {
-		return fmt.Errorf("-faults: %w", err)
+		return fmt.Errorf("--faults: %w", err)
 	}
-	if err := os.MkdirAll(o.out, 0o750); err != nil { //nolint:gosec // -out is where the operator wants it
-		return fmt.Errorf("-out: %w", err)
+	faults := all
+	var p *progress.Progress
+	if o.Short {
+		faults = nemesis.Sample(o.Seed, all)
+		p = progress.New(output, len(faults))
+	} else {
+		p = progress.NewTimed(output, o.Duration)
+	}
+	defer p.End()
+	if err := os.MkdirAll(o.Out, 0o750); err != nil { //nolint:gosec // --out is where the operator wants it
+		return fmt.Errorf("--out: %w", err)
 	}
 	replicas := 3
-	if o.mode == modeEmbedded {
+	if o.Mode == modeEmbedded {
 		replicas = 1
 	}
-	schedule := nemesis.Describe(o.seed, faults, replicas, previewed)
-	if err := os.WriteFile(filepath.Join(o.out, "schedule.txt"), []byte(schedule), 0o600); err != nil { //nolint:gosec // the same
-		return fmt.Errorf("-out: %w", err)
+	schedule := nemesis.Describe(o.Seed, faults, replicas, previewed)
+	if err := os.WriteFile(filepath.Join(o.Out, "schedule.txt"), []byte(schedule), 0o600); err != nil { //nolint:gosec // the same
+		return fmt.Errorf("--out: %w", err)
 	}
-	p.note("seed %d: %d faults in rounds, each once; the first steps, of %s:\n%s", o.seed, len(faults), filepath.Join(o.out, "schedule.txt"), firstLines(schedule, 12))
+	p.Note("seed %d: %d faults in rounds, each once; the first steps, of %s:\n%s", o.Seed, len(faults), filepath.Join(o.Out, "schedule.txt"), firstLines(schedule, 12))
 	if !o.smallDisks {
-		p.note("NOT DONE: disks aren't filled: it takes root to mount small ones")
+		p.Note("NOT DONE: no disk is filled: mounting small ones takes root")
 	}
 
-	r := &report{Mode: o.mode, Seed: o.seed, Duration: o.duration, Started: time.Now().UTC().Truncate(time.Second), Faults: map[string]int{}, DisksNotFilled: !o.smallDisks}
-	p.note("building the product with failpoints, and starting everything")
+	r := &report{Mode: o.Mode, Seed: o.Seed, Duration: o.Duration, Started: time.Now().UTC().Truncate(time.Second), Faults: map[string]int{}, DisksNotFilled: !o.smallDisks, Short: o.Short}
+	for _, f := range all {
+		if !slices.Contains(faults, f) {
+			r.LeftOut = append(r.LeftOut, f.Name)
+		}
+	}
+	p.Note("building the product with failpoints, and starting the fleet")
 	s, err := fleet.Open(ctx, fleet.Config{
-		Root: o.root, Logs: filepath.Join(o.out, "logs"), Program: harness.Program{Path: o.binary}, Embedded: o.mode == modeEmbedded, SmallDisks: o.smallDisks, Stores: o.mode != modeEmbedded, Duration: o.duration,
+		Root: o.root, Logs: filepath.Join(o.Out, "logs"), Program: harness.Program{Path: o.Binary}, Embedded: o.Mode == modeEmbedded, SmallDisks: o.smallDisks, Stores: o.Mode != modeEmbedded, Duration: o.Duration,
 	})
 	closed := false
 	defer func() {
@@ -78,15 +91,15 @@ func fire(ctx context.Context, o *options, output io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	historyFile := filepath.Join(o.out, "history.ndjson")
+	historyFile := filepath.Join(o.Out, "history.ndjson")
 	recorder, err := history.Create(historyFile)
 	if err != nil {
 		return err
 	}
-	f := &fireRun{options: o, progress: p, fleet: s, recorder: recorder, report: r}
+	f := &faultRun{options: o, progress: p, fleet: s, recorder: recorder, report: r}
 	stopSoak := func() []soak.Sample { return nil }
-	if o.mode == modeSoak {
-		if o.rate, err = f.soakRate(ctx); err != nil {
+	if o.Mode == modeSoak {
+		if o.Rate, err = f.soakRate(ctx); err != nil {
 			return err
 		}
 		stopSoak = f.soak(ctx)
@@ -96,13 +109,13 @@ func fire(ctx context.Context, o *options, output io.Writer) (err error) {
 	if err := errors.Join(err, recorder.Close()); err != nil {
 		return err
 	}
-	if o.mode == modeSoak {
+	if o.Mode == modeSoak {
 		if err := f.drawSoak(samples, historyFile); err != nil {
 			return err
 		}
 	}
 
-	p.note("checking every promise against the history")
+	p.Note("checking every promise against the history")
 	in.History = f.withPanics(history.Open(historyFile))
 	in.Rows = s.Rows(ctx)
 	if r.Check, err = check.Run(in); err != nil {
@@ -114,14 +127,14 @@ func fire(ctx context.Context, o *options, output io.Writer) (err error) {
 		r.problem("stopping: %v", err)
 	}
 	r.Seconds = time.Since(r.Started).Seconds()
-	p.end()
-	return r.write(o.out, output)
+	p.End()
+	return r.write(o.Out, output)
 }
 
-// fireRun is a run of the modes fleet and embedded.
-type fireRun struct {
+// faultRun is a run of the modes fleet, embedded and soak.
+type faultRun struct {
 	options  *options
-	progress *progress
+	progress *progress.Progress
 	fleet    *fleet.Fleet
 	recorder *history.Recorder
 	report   *report
@@ -132,10 +145,10 @@ type fireRun struct {
 
 // run makes traffic, breaks things, and waits for rest. It returns what is to be
 // checked.
-func (f *fireRun) run(ctx context.Context, faults []*nemesis.Fault) (check.Input, error) {
+func (f *faultRun) run(ctx context.Context, faults []*nemesis.Fault) (check.Input, error) {
 	o, s, r := f.options, f.fleet, f.report
 	clients, err := workload.New(workload.Config{
-		Targets: append([]string(nil), s.Targets...), Recorder: f.recorder, Seed: o.seed, Senders: senders, Readers: readers, Rate: o.rate,
+		Targets: append([]string(nil), s.Targets...), Recorder: f.recorder, Seed: o.Seed, Senders: senders, Readers: readers, Rate: o.Rate,
 	})
 	if err != nil {
 		return check.Input{}, err
@@ -159,47 +172,46 @@ func (f *fireRun) run(ctx context.Context, faults []*nemesis.Fault) (check.Input
 	traffic, stopTraffic := context.WithCancel(ctx)
 	quiet := make(chan struct{})
 	go func() { defer close(quiet); clients.Run(traffic) }()
-	under, cancel := context.WithTimeout(ctx, o.duration)
+	injecting, cancel := context.WithTimeout(ctx, o.Duration)
+	limit := 0
+	if o.Short { // however long that takes
+		cancel()
+		injecting, cancel = context.WithCancel(ctx)
+		limit = len(faults)
+	}
 	began := time.Now()
-	steps, broken := nemesis.Run(under, nemesis.Config{
-		Stand: s, Faults: faults, Seed: o.seed, Recorder: f.recorder, EventType: clients.Types()[0], Bound: recoveryBound,
-		OnStep: func(step nemesis.Result) {
-			f.progress.at(time.Since(began))
-			late := ""
-			if step.Late {
-				late = "  TOO LATE"
-			}
-			f.progress.note("step %d: %s; first success after %s, everywhere after %s%s", step.Number, step.Step, step.First.Round(time.Millisecond), step.All.Round(time.Millisecond), late)
-		},
+	steps, failed := nemesis.Run(injecting, nemesis.Config{
+		Fleet: s, Faults: faults, Seed: o.Seed, Recorder: f.recorder, EventType: clients.Types()[0], Bound: recoveryBound, Steps: limit,
+		OnStep: func(step nemesis.Result) { f.stepped(step, time.Since(began)) },
 	})
 	cancel()
 	stopTraffic()
 	<-quiet
 	stopWatching()
 	slow := <-watched
-	r.SlowRedis = len(slow)
+	r.SlowRedis = len(slow.windows)
 	r.add(steps)
 	f.panics = nemesis.Panics(steps)
-	if err := errors.Join(broken, ctx.Err()); err != nil {
+	if err := errors.Join(failed, slow.err, ctx.Err()); err != nil {
 		return check.Input{}, err
 	}
 
-	// 3. Everything is healed: who had no clear answer sends again, until there is one.
-	f.progress.note("healed after %d steps: sending again what got no clear answer", len(steps))
-	trouble := append(nemesis.RedisTrouble(steps), slow...)
+	// 3. Everything is repaired: clients that had no clear answer send again, until there is one.
+	f.progress.Note("repaired after %d steps: sending again what got no clear answer", len(steps))
+	trouble := append(nemesis.RedisTrouble(steps), slow.windows...)
 	in := check.Input{RedisTrouble: append(trouble, nemesis.BothInTrouble(steps, trouble)...), Settling: f.recorder.Now()}
 	settling, cancel := context.WithTimeout(ctx, settleTimeout)
 	clients.Settle(settling)
 	cancel()
 
 	// 4. What is counted, everywhere.
-	f.progress.note("at rest: asking everyone for every count")
+	f.progress.Note("at rest: reading every count from every replica")
 	if in.AtRest, err = f.counts(ctx, clients); err != nil {
 		return in, err
 	}
 
 	// 5. What is still held.
-	f.progress.note("%d questions were asked: looking at what the processes hold", len(in.AtRest))
+	f.progress.Note("%d counts were read: looking at what the processes hold", len(in.AtRest))
 	clients.Close()
 	if r.Connections, err = s.Connections(ctx); err != nil {
 		r.problem("at rest: %v", err)
@@ -210,12 +222,28 @@ func (f *fireRun) run(ctx context.Context, faults []*nemesis.Fault) (check.Input
 	return in, s.Died()
 }
 
+// stepped shows a step.
+func (f *faultRun) stepped(step nemesis.Result, passed time.Duration) {
+	late := ""
+	if step.Late {
+		late = "  TOO LATE"
+	}
+	text := fmt.Sprintf("step %d: %s; first success after %s, everywhere after %s%s",
+		step.Number, step.Step, step.First.Round(time.Millisecond), step.All.Round(time.Millisecond), late)
+	if f.options.Short {
+		f.progress.Finish("%s", text)
+		return
+	}
+	f.progress.At(passed)
+	f.progress.Note("%s", text)
+}
+
 // warmUp is long enough for pools to be filled.
 const warmUp = 5 * time.Second
 
-// counts asks everyone who counts, once what Redis is said to lack has had time to get
-// there. Whether it is right is for the checker to say.
-func (f *fireRun) counts(ctx context.Context, clients *workload.Clients) ([]history.Operation, error) {
+// counts reads every count of every replica and of Redis, once Redis has had time to get
+// what it lacks. The checker says whether they are right.
+func (f *faultRun) counts(ctx context.Context, clients *workload.Clients) ([]history.Operation, error) {
 	stored := map[string]int64{}
 	for row, err := range f.fleet.Rows(ctx) {
 		if err != nil {
@@ -228,7 +256,7 @@ func (f *fireRun) counts(ctx context.Context, clients *workload.Clients) ([]hist
 	deadline := time.Now().Add(restTimeout)
 	for differing := errors.New("not asked yet"); differing != nil && ctx.Err() == nil; {
 		if differing = f.differing(ctx, types, stored); time.Now().After(deadline) {
-			f.progress.note("counts still differ: %v", differing)
+			f.progress.Note("counts still differ: %v", differing)
 			break
 		}
 	}
@@ -250,18 +278,24 @@ func (f *fireRun) counts(ctx context.Context, clients *workload.Clients) ([]hist
 // trouble is wider on both sides.
 const watchEvery = 250 * time.Millisecond
 
-// watchRedis returns, at the end, when some replica found that Redis didn't answer in
-// time, whether the adversary was behind that or the machine was too busy: to the product
-// it's the same.
-func (f *fireRun) watchRedis(ctx context.Context) <-chan []check.Window {
-	done := make(chan []check.Window, 1)
+// redisWatch is what came of watching Redis.
+type redisWatch struct {
+	windows []check.Window
+	err     error
+}
+
+// watchRedis returns, at the end, when a replica found that Redis didn't answer in time:
+// because of the nemesis or because the machine was too busy, which is the same to the
+// product. Its error says that a replica doesn't count these failures.
+func (f *faultRun) watchRedis(ctx context.Context) <-chan redisWatch {
+	done := make(chan redisWatch, 1)
 	if f.fleet.Redis == nil {
-		done <- nil
+		done <- redisWatch{}
 		return done
 	}
 	const failures = "analytics_live_counts_failures_total"
 	go func() {
-		var windows []check.Window
+		var watch redisWatch
 		seen := map[string]float64{}
 		asked := f.recorder.Now()
 		ticker := time.NewTicker(watchEvery)
@@ -274,9 +308,13 @@ func (f *fireRun) watchRedis(ctx context.Context) <-chan []check.Window {
 				if err != nil {
 					continue // it is down, or slow: the next answer tells
 				}
-				if n := metrics.Sum(failures); n != seen[r.Name] {
+				n, err := metrics.Value(failures)
+				if err != nil {
+					watch.err = err
+				}
+				if n != seen[r.Name] {
 					seen[r.Name] = n
-					windows = append(windows, check.Window{From: from - time.Second.Nanoseconds(), To: f.recorder.Now() + time.Second.Nanoseconds()})
+					watch.windows = append(watch.windows, check.Window{From: from - time.Second.Nanoseconds(), To: f.recorder.Now() + time.Second.Nanoseconds()})
 				}
 			}
 			select {
@@ -284,13 +322,13 @@ func (f *fireRun) watchRedis(ctx context.Context) <-chan []check.Window {
 			case <-ctx.Done():
 			}
 		}
-		done <- windows
+		done <- watch
 	}()
 	return done
 }
 
-// differing says who counts something else than is stored.
-func (f *fireRun) differing(ctx context.Context, types []string, stored map[string]int64) error {
+// differing returns an error that names a count which isn't that of the rows.
+func (f *faultRun) differing(ctx context.Context, types []string, stored map[string]int64) error {
 	inRedis, err := f.fleet.Counts(ctx, types)
 	if err != nil {
 		return err
@@ -323,7 +361,7 @@ const (
 
 // resting reads what every process holds. Given what it held before, it waits until it
 // holds about as much again; else until it holds the same twice.
-func (f *fireRun) resting(ctx context.Context, before map[string]harness.ProcessStats) (map[string]harness.ProcessStats, error) {
+func (f *faultRun) resting(ctx context.Context, before map[string]harness.ProcessStats) (map[string]harness.ProcessStats, error) {
 	deadline := time.NewTimer(restTimeout)
 	defer deadline.Stop()
 	ticker := time.NewTicker(time.Second)
@@ -356,12 +394,12 @@ func (f *fireRun) resting(ctx context.Context, before map[string]harness.Process
 	}
 }
 
-// stacks says what the goroutines do, for whoever has to find out.
-func (f *fireRun) stacks(ctx context.Context, leaks error) string {
+// stacks says which file has the stacks of all goroutines.
+func (f *faultRun) stacks(ctx context.Context, leaks error) string {
 	if leaks == nil {
 		return ""
 	}
-	file := filepath.Join(f.options.out, "goroutines.txt")
+	file := filepath.Join(f.options.Out, "goroutines.txt")
 	var text []byte
 	for _, r := range f.fleet.Replicas {
 		stacks, err := r.Goroutines(ctx)
@@ -389,7 +427,7 @@ func compare(before, now map[string]harness.ProcessStats) error {
 
 // withPanics yields the history with what a handler that was made to panic answered:
 // 500 is right for that request, and for no other.
-func (f *fireRun) withPanics(all iter.Seq2[history.Operation, error]) iter.Seq2[history.Operation, error] {
+func (f *faultRun) withPanics(all iter.Seq2[history.Operation, error]) iter.Seq2[history.Operation, error] {
 	return func(yield func(history.Operation, error) bool) {
 		f.failed = 0
 		for op, err := range all {
@@ -414,7 +452,7 @@ func overlaps(windows []check.Window, o history.Operation) bool {
 }
 
 // judgePanics: as many requests fail as handlers panicked, and no more.
-func (f *fireRun) judgePanics() {
+func (f *faultRun) judgePanics() {
 	if f.failed > len(f.panics) {
 		f.report.problem("%d requests were answered 500, and %d handlers panicked", f.failed, len(f.panics))
 	}

@@ -13,14 +13,15 @@ import (
 
 // Config says what is broken, and how that is watched.
 type Config struct {
-	Stand    *fleet.Fleet
-	Faults   []*Fault
-	Seed     uint64
+	Fleet  *fleet.Fleet
+	Faults []*Fault
+	Seed   uint64
+	// Steps is how many there are; 0: as many as there is time for.
+	Steps    int
 	Recorder *history.Recorder
 	// EventType is the type of the events that find out whether the service is back.
 	EventType string
-	// Bound is how long every replica may take to take events again, once what was broken
-	// is mended.
+	// Bound is how long every replica may take to accept events again after the repair.
 	Bound time.Duration
 	// OnStep hears of every step when it is over.
 	OnStep func(Result)
@@ -30,7 +31,7 @@ type Config struct {
 type Result struct {
 	Step
 	From int64 `json:"from"` // nanoseconds since the run's start: when it was injected
-	To   int64 `json:"to"`   // when it was mended
+	To   int64 `json:"to"`   // when it was repaired
 	// First is how long after that the first event was taken, by way of the balancer if
 	// there is one; All, when every replica had taken one.
 	First time.Duration `json:"first_ns"`
@@ -40,17 +41,17 @@ type Result struct {
 	redis, panics, database bool
 }
 
-// Run breaks things until ctx is done; a step that has begun is ended. An error
-// says that a fault could not be injected or mended, or that something else broke: then
-// nothing that follows would mean anything. What was broken is mended all the same.
+// Run breaks things until ctx is done or all steps are; a step that has begun is ended. An error
+// says that a fault could not be injected or repaired, or that something else broke: then
+// nothing that follows would mean anything. What was broken is repaired all the same.
 func Run(ctx context.Context, c Config) ([]Result, error) {
 	byName := map[string]*Fault{}
 	for _, f := range c.Faults {
 		byName[f.Name] = f
 	}
-	schedule := NewSchedule(c.Seed, c.Faults, len(c.Stand.Replicas))
+	schedule := NewSchedule(c.Seed, c.Faults, len(c.Fleet.Replicas))
 	var results []Result
-	for ctx.Err() == nil {
+	for ctx.Err() == nil && (c.Steps == 0 || len(results) < c.Steps) {
 		step := schedule.Next()
 		faults := []*Fault{byName[step.Fault]}
 		if step.Also != "" {
@@ -80,22 +81,22 @@ func wait(ctx context.Context, d time.Duration) {
 	}
 }
 
-// play plays a step: it injects, holds, mends, and waits until the service is back.
+// play plays a step: it injects, holds, repairs, and waits until the service is back.
 func (c *Config) play(ctx context.Context, step Step, faults []*Fault) (result Result, err error) {
 	result = Result{Step: step, From: c.Recorder.Now()}
-	v := victim{stand: c.Stand, replica: c.Stand.Replicas[step.Victim]}
-	var mends []mend
+	t := target{fleet: c.Fleet, replica: c.Fleet.Replicas[step.Replica]}
+	var repairs []repair
 	var first *Fault
 	for i, f := range faults {
 		result.redis, result.panics = result.redis || f.redis, result.panics || f.panics
 		result.database = result.database || f.kind == postgresKind || f.kind == diskKind || f.kind == networkKind+"postgres"
-		m, injecting := f.inject(ctx, v)
-		if m.heal != nil {
-			// What a replica needs to start is mended before the replica.
+		fix, injecting := f.inject(ctx, t)
+		if fix.heal != nil {
+			// What a replica needs to start is repaired before the replica.
 			if first != nil && first.kind == replicaKind {
-				mends = append([]mend{m}, mends...)
+				repairs = append([]repair{fix}, repairs...)
 			} else {
-				mends = append(mends, m)
+				repairs = append(repairs, fix)
 			}
 		}
 		if first == nil {
@@ -108,9 +109,9 @@ func (c *Config) play(ctx context.Context, step Step, faults []*Fault) (result R
 		// The second begins while the first lasts.
 		wait(ctx, step.Hold/time.Duration(len(faults)+i))
 	}
-	for _, m := range mends {
-		if healing := m.heal(ctx); healing != nil {
-			err = errors.Join(err, fmt.Errorf("mending: %w", healing))
+	for _, fix := range repairs {
+		if healing := fix.heal(ctx); healing != nil {
+			err = errors.Join(err, fmt.Errorf("repairing: %w", healing))
 		}
 	}
 	result.To = c.Recorder.Now()
@@ -121,14 +122,14 @@ func (c *Config) play(ctx context.Context, step Step, faults []*Fault) (result R
 		return result, err
 	}
 	result.Late = result.All > c.Bound
-	for _, m := range mends {
-		if m.tidy != nil {
-			if err := m.tidy(ctx); err != nil {
+	for _, fix := range repairs {
+		if fix.restore != nil {
+			if err := fix.restore(ctx); err != nil {
 				return result, fmt.Errorf("bringing back what is needed for the next step: %w", err)
 			}
 		}
 	}
-	return result, c.Stand.Died()
+	return result, c.Fleet.Died()
 }
 
 // settled is how long after Redis is back replicas may still leave it alone, and

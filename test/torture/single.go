@@ -16,26 +16,21 @@ import (
 	"highload.example/analytics/internal/harness"
 	"highload.example/analytics/test/fleet"
 	"highload.example/analytics/test/load/generator"
+	"highload.example/analytics/test/progress"
 	"highload.example/analytics/test/torture/clients"
 	"highload.example/analytics/test/torture/overload"
 )
 
-// The modes that burden one replica.
-const (
-	modeOverload = "overload"
-	modeClients  = "clients"
-)
-
-// burden stands one replica up, has it burdened, and writes what came of it. The turns
-// decide how long that takes, not -duration.
-func burden(ctx context.Context, o *options, output io.Writer, turns int, settings []string, run func(context.Context, *fleet.Fleet, *progress) (results any, violations []string, err error)) (err error) {
-	p := newProgress(output, o.duration)
-	defer p.end()
-	if err := os.MkdirAll(o.out, 0o750); err != nil { //nolint:gosec // where the person at the keyboard wants it
-		return fmt.Errorf("-out: %w", err)
+// runSingle opens one replica, runs turns with it, and writes the results. The turns decide
+// how long that takes, not --duration.
+func runSingle(ctx context.Context, o *options, output io.Writer, turns int, settings []string, run func(context.Context, *fleet.Fleet, *progress.Progress) (results any, violations []string, err error)) (err error) {
+	p := progress.New(output, turns)
+	defer p.End()
+	if err := os.MkdirAll(o.Out, 0o750); err != nil { //nolint:gosec // where the person at the keyboard wants it
+		return fmt.Errorf("--out: %w", err)
 	}
-	p.note("starting a replica, PostgreSQL and Redis; %d turns: this wants the machine for itself", turns)
-	s, err := fleet.Open(ctx, fleet.Config{Root: o.root, Logs: filepath.Join(o.out, "logs"), Program: harness.Program{Path: o.binary}, Replicas: 1, Stores: true, Env: settings})
+	p.Note("starting a replica, PostgreSQL and Redis; %d turns: this wants the machine for itself", turns)
+	s, err := fleet.Open(ctx, fleet.Config{Root: o.root, Logs: filepath.Join(o.Out, "logs"), Program: harness.Program{Path: o.Binary}, Replicas: 1, Stores: true, Env: settings})
 	defer func() { err = errors.Join(err, s.Close(ctx)) }()
 	if err != nil {
 		return err
@@ -48,25 +43,25 @@ func burden(ctx context.Context, o *options, output io.Writer, turns int, settin
 	if err != nil {
 		return fmt.Errorf("writing the report: %w", err)
 	}
-	file := filepath.Join(o.out, o.mode+".json")
+	file := filepath.Join(o.Out, o.Mode+".json")
 	if err := os.WriteFile(file, append(text, '\n'), 0o600); err != nil { //nolint:gosec // the same
-		return fmt.Errorf("-out: %w", err)
+		return fmt.Errorf("--out: %w", err)
 	}
-	p.note("%d violations; %s has the figures", len(violations), file)
+	p.Note("%d violations; %s has the figures", len(violations), file)
 	if len(violations) > 0 {
 		return fmt.Errorf("%d violations:\n  %s", len(violations), strings.Join(violations, "\n  "))
 	}
 	return s.Died()
 }
 
-// misbehave runs the mode clients.
-func misbehave(ctx context.Context, o *options, output io.Writer) error {
-	return burden(ctx, o, output, 9, nil, func(ctx context.Context, s *fleet.Fleet, p *progress) (any, []string, error) {
+// runClients runs the mode clients.
+func runClients(ctx context.Context, o *options, output io.Writer) error {
+	return runSingle(ctx, o, output, 9, nil, func(ctx context.Context, s *fleet.Fleet, p *progress.Progress) (any, []string, error) {
 		var violations []string
 		turns, err := clients.Run(ctx, clients.Config{
-			Server: s.Replicas[0].Target(), Seed: o.seed, Only: o.faults,
+			Server: s.Replicas[0].Target(), Seed: o.Seed, Only: o.Faults,
 			Report: func(t clients.Turn) {
-				p.note("%s", t)
+				p.Finish("%s", t)
 				for _, v := range t.Violations {
 					violations = append(violations, t.Behaviour+": "+v)
 				}
@@ -76,20 +71,20 @@ func misbehave(ctx context.Context, o *options, output io.Writer) error {
 	})
 }
 
-// overloaded runs the mode overload.
-func overloaded(ctx context.Context, o *options, output io.Writer) error {
+// runOverload runs the mode overload.
+func runOverload(ctx context.Context, o *options, output io.Writer) error {
 	settings := []string{fmt.Sprint("MAX_IN_FLIGHT_REQUESTS=", overload.MaxInFlight)}
-	return burden(ctx, o, output, 13, settings, func(ctx context.Context, s *fleet.Fleet, p *progress) (any, []string, error) {
-		source, err := generator.NewSource(generator.Config{Seed: o.seed, Run: 1, Users: 10_000, Spread: time.Hour, Base: time.Now()})
+	return runSingle(ctx, o, output, 14, settings, func(ctx context.Context, s *fleet.Fleet, p *progress.Progress) (any, []string, error) {
+		source, err := generator.NewSource(generator.Config{Seed: o.Seed, Run: 1, Users: 10_000, Spread: time.Hour, Base: time.Now()})
 		if err != nil {
 			return nil, nil, err
 		}
 		ledger := &generator.Ledger{}
 		var violations []string
 		turns, err := overload.Run(ctx, overload.Config{
-			Server: s.Replicas[0].Target(), Database: weather{s}, Source: source, Ledger: ledger,
+			Server: s.Replicas[0].Target(), Database: database{s}, Source: source, Ledger: ledger,
 			Report: func(t overload.Turn) {
-				p.note("%s", t)
+				p.Finish("%s", t)
 				for _, v := range t.Violations {
 					violations = append(violations, fmt.Sprintf("database %s, %g times saturation: %s", t.Database, t.Factor, v))
 				}
@@ -102,7 +97,7 @@ func overloaded(ctx context.Context, o *options, output io.Writer) error {
 		if err != nil {
 			return nil, nil, err
 		}
-		p.note("%d events accepted, %d rows, %d answered 5xx of which %d are stored", findings.Accepted, findings.StoredRows, findings.Failed, findings.FailedStored)
+		p.Note("%d events accepted, %d rows, %d answered 5xx of which %d are stored", findings.Accepted, findings.StoredRows, findings.Failed, findings.FailedStored)
 		if err := findings.Err(); err != nil {
 			violations = append(violations, err.Error())
 		}
@@ -110,47 +105,44 @@ func overloaded(ctx context.Context, o *options, output io.Writer) error {
 	})
 }
 
-// weather is the network before the database, and the database.
-type weather struct{ stand *fleet.Fleet }
+// database is PostgreSQL and the network before it.
+type database struct{ fleet *fleet.Fleet }
 
 // Slow implements overload.Database.
-func (w weather) Slow(delay time.Duration) error {
+func (d database) Slow(delay time.Duration) error {
 	state := harness.Healthy
 	if delay > 0 {
 		state = harness.Delayed
 	}
 	var errs []error
-	for _, link := range w.stand.Postgres.PrimaryLinks() {
+	for _, link := range d.fleet.Postgres.PrimaryLinks() {
 		errs = append(errs, link.Set(state, delay))
 	}
 	return errors.Join(errs...)
 }
 
 // Stop implements overload.Database.
-func (w weather) Stop() error { return w.stand.Postgres.Primary().Pause() }
+func (d database) Stop() error { return d.fleet.Postgres.Primary().Pause() }
 
 // Resume implements overload.Database.
-func (w weather) Resume() error { return w.stand.Postgres.Primary().Resume() }
+func (d database) Resume() error { return d.fleet.Postgres.Primary().Resume() }
 
-// audit holds what was accepted against the rows, and the counts too.
+// audit compares what was accepted with the rows and the counts.
 func audit(ctx context.Context, s *fleet.Fleet, source *generator.Source, ledger *generator.Ledger) (generator.Findings, error) {
-	// What was answered 503 in the last turn may still be on its way: it is done when
-	// nothing waits any more.
+	// An event that was answered 503 in the last turn may still be queued.
 	server := s.Replicas[0].Target()
-	settling, cancel := context.WithTimeout(ctx, restTimeout)
-	defer cancel()
-	for {
-		metrics, err := server.Metrics(settling)
+	if err := harness.Poll(ctx, restTimeout, func(ctx context.Context) error {
+		metrics, err := server.Metrics(ctx)
 		if err != nil {
-			return generator.Findings{}, err
+			return err
 		}
 		queued, err := metrics.Value("analytics_ingest_queue_events")
-		if err != nil {
-			return generator.Findings{}, err
+		if err == nil && queued > 0 {
+			err = fmt.Errorf("%g events are still queued", queued)
 		}
-		if queued == 0 {
-			break
-		}
+		return err
+	}); err != nil {
+		return generator.Findings{}, err
 	}
 	a := generator.NewAudit(source, ledger)
 	for row, err := range s.Rows(ctx) {

@@ -1,4 +1,4 @@
-package check_test
+package main
 
 import (
 	"context"
@@ -22,7 +22,7 @@ func TestEmbeddedSurvivesKills(t *testing.T) {
 	const kills, between = 5, 200 // operations
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
-	s, err := fleet.Open(ctx, fleet.Config{Root: filepath.Join("..", "..", ".."), Logs: t.TempDir(), Embedded: true})
+	s, err := fleet.Open(ctx, fleet.Config{Logs: t.TempDir(), Embedded: true})
 	defer func() {
 		if err := s.Close(context.WithoutCancel(ctx)); err != nil {
 			t.Error(err)

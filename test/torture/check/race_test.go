@@ -1,6 +1,0 @@
-//go:build race
-
-package check_test
-
-// longest is the length of the longest history that is checked, in operations.
-const longest = 200_000
