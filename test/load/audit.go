@@ -20,9 +20,9 @@ import (
 )
 
 // countedByStats sums what GET /stats says of every type that the events have.
-func (in *instance) countedByStats(ctx context.Context) (sum int64, err error) {
-	for _, name := range in.source.Types() {
-		status, body, err := harness.Request(ctx, http.MethodGet, in.product.URL+"/stats/"+url.PathEscape(name))
+func (i *instance) countedByStats(ctx context.Context) (sum int64, err error) {
+	for _, name := range i.source.Types() {
+		status, body, err := harness.Request(ctx, http.MethodGet, i.product.URL+"/stats/"+url.PathEscape(name))
 		if err != nil {
 			return 0, err
 		}
@@ -43,27 +43,27 @@ func (in *instance) countedByStats(ctx context.Context) (sum int64, err error) {
 // audit compares what was sent with what is stored, and stops an embedded server
 // for it. It returns nil for the baseline server. Findings that aren't right are no
 // error of this method: see generator.Findings.Err.
-func (in *instance) audit(ctx context.Context) (*generator.Findings, error) {
-	a := generator.NewAudit(in.source, in.ledger)
+func (i *instance) audit(ctx context.Context) (*generator.Findings, error) {
+	a := generator.NewAudit(i.source, i.ledger)
 	var counted int64
 	var err error
-	switch in.mode {
+	switch i.mode {
 	case report.Replica:
-		if counted, err = in.settledCount(ctx); err == nil {
-			err = readPostgres(ctx, in.database, a)
+		if counted, err = i.settledCount(ctx); err == nil {
+			err = readPostgres(ctx, i.database, a)
 		}
 	case report.Embedded:
-		if counted, err = in.countedByStats(ctx); err == nil {
-			err = in.product.Close(ctx)
+		if counted, err = i.countedByStats(ctx); err == nil {
+			err = i.product.Close(ctx)
 		}
 		if err == nil {
-			err = readSQLite(ctx, filepath.Join(in.dir, "data", "analytics.db"), a)
+			err = readSQLite(ctx, filepath.Join(i.dir, "data", "analytics.db"), a)
 		}
 	default:
 		return nil, nil //nolint:nilnil // nothing was to be stored
 	}
 	if err != nil {
-		return nil, fmt.Errorf("checking what %s stored: %w", in.name(), err)
+		return nil, fmt.Errorf("checking what %s stored: %w", i.name(), err)
 	}
 	findings := a.Finish(counted)
 	return &findings, nil
@@ -75,8 +75,8 @@ const settleTimeout = time.Minute
 
 // settledCount waits until GET /stats and the number of rows agree. When they
 // don't in the end, that is for the findings to say.
-func (in *instance) settledCount(ctx context.Context) (counted int64, err error) {
-	conn, err := harness.Connect(ctx, in.database)
+func (i *instance) settledCount(ctx context.Context) (counted int64, err error) {
+	conn, err := harness.Connect(ctx, i.database)
 	if err != nil {
 		return 0, err
 	}
@@ -93,7 +93,7 @@ func (in *instance) settledCount(ctx context.Context) (counted int64, err error)
 		if err != nil {
 			return harness.Permanent(err)
 		}
-		if counted, err = in.countedByStats(ctx); err != nil {
+		if counted, err = i.countedByStats(ctx); err != nil {
 			return harness.Permanent(err)
 		}
 		after, err := rows()

@@ -24,23 +24,23 @@ import (
 )
 
 // sendBatches sends batches as fast as the server takes them.
-func (x *experiment) sendBatches(ctx context.Context, in *instance, round int) error {
-	status, err := probeBatches(ctx, in.product.URL)
+func (x *experiment) sendBatches(ctx context.Context, i *instance, round int) error {
+	status, err := probeBatches(ctx, i.product.URL)
 	if err != nil {
 		return err
 	}
 	if status == http.StatusNotFound || status == http.StatusMethodNotAllowed {
 		return fmt.Errorf("%w: POST /events answers %d", errNotThere, status)
 	}
-	result, cost, err := in.send(ctx, &generator.Load{
+	result, cost, err := i.send(ctx, &generator.Load{
 		Connections: x.options.BatchConnections, Batch: x.options.Batch, WarmUp: x.options.WarmUp, Duration: x.options.Duration,
 	})
 	if err != nil {
 		return err
 	}
-	p := x.phase(in.name(), round, &result, cost, in)
+	p := x.phase(i.name(), round, &result, cost, i)
 	x.document.Batches = append(x.document.Batches, p)
-	x.progress.Finish("batches, round %d, %s: %s", round, in.name(), summary(&p))
+	x.progress.Finish("batches, round %d, %s: %s", round, i.name(), summary(&p))
 	if result.Stored == 0 {
 		return errors.New("no batch at all was accepted")
 	}

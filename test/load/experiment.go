@@ -93,15 +93,15 @@ var errNotThere = errors.New("not there")
 func (x *experiment) turn(ctx context.Context, s subject, part string, round int, measure func(context.Context, *instance, int) error) (err error) {
 	what := fmt.Sprintf("%s, round %d, %s", part, round, s.name())
 	x.progress.Begin(what)
-	in, err := x.servers.start(ctx, s)
+	i, err := x.servers.start(ctx, s)
 	if err == nil {
-		err = measure(ctx, in, round)
+		err = measure(ctx, i, round)
 	}
 	if err == nil {
-		err = x.audit(ctx, in, part, round)
+		err = x.audit(ctx, i, part, round)
 	}
-	if in != nil {
-		err = errors.Join(err, in.leave(ctx))
+	if i != nil {
+		err = errors.Join(err, i.leave(ctx))
 	}
 	switch {
 	case err == nil:
@@ -122,9 +122,9 @@ func (x *experiment) turn(ctx context.Context, s subject, part string, round int
 }
 
 func firstLine(err error) string {
-	for i, c := range err.Error() {
+	for end, c := range err.Error() {
 		if c == '\n' {
-			return err.Error()[:i]
+			return err.Error()[:end]
 		}
 	}
 	return err.Error()
@@ -141,12 +141,12 @@ func (x *experiment) notThere(s subject, part, reason string) {
 }
 
 // audit checks what a subject stored and records the findings.
-func (x *experiment) audit(ctx context.Context, in *instance, part string, round int) error {
-	findings, err := in.audit(ctx)
+func (x *experiment) audit(ctx context.Context, i *instance, part string, round int) error {
+	findings, err := i.audit(ctx)
 	if err != nil || findings == nil {
 		return err
 	}
-	x.record(in.name(), part, round, findings)
+	x.record(i.name(), part, round, findings)
 	return nil
 }
 

@@ -1,4 +1,4 @@
-"""Load for people who know Locust:
+"""Load for users of Locust:
 
     locust -f test/load/locustfile.py --headless -u 1000 -r 200
 
@@ -23,13 +23,13 @@ USERS = 200_000
 SPREAD_SECONDS = 3600
 BATCH_EVENTS = 20
 
-# Refusals that a client is expected to handle: named, so that they are told from
-# defects at a glance.
+# Rejections that a client is expected to handle have names of their own: they are no
+# defects.
 REFUSALS = {429: "over the rate limit (429): start the service with RATE_LIMIT=0", 503: "too busy or without its database (503)"}
 
 
 def new_event():
-    """Return an event with an id of its own, so that it may be sent again."""
+    """Return an event with an id of its own: it may be sent again."""
     return {
         "user_id": random.randint(1, USERS),
         "event_type": random.choices(EVENT_TYPES, WEIGHTS)[0],

@@ -117,19 +117,19 @@ func TestHelpExplainsEveryFlag(t *testing.T) {
 func startBaseline(t *testing.T, path string, env ...string) (*instance, error) {
 	t.Helper()
 	s := &servers{options: &options{Users: 10, Spread: time.Hour}, dir: t.TempDir()}
-	in, err := s.start(t.Context(), subject{mode: report.Baseline, program: harness.Program{Path: path, Env: env}})
-	if in == nil {
+	i, err := s.start(t.Context(), subject{mode: report.Baseline, program: harness.Program{Path: path, Env: env}})
+	if i == nil {
 		t.Fatal(err)
 	}
-	return in, err
+	return i, err
 }
 
 // TestBaseline also checks that a process is measured and ended.
 func TestBaseline(t *testing.T) {
 	t.Parallel()
-	in, err := startBaseline(t, os.Args[0], serveBaselineEnv+"=1")
+	i, err := startBaseline(t, os.Args[0], serveBaselineEnv+"=1")
 	t.Cleanup(func() {
-		if err := in.leave(context.Background()); err != nil {
+		if err := i.leave(context.Background()); err != nil {
 			t.Error(err)
 		}
 	})
@@ -138,7 +138,7 @@ func TestBaseline(t *testing.T) {
 	}
 	// The system counts CPU time in hundredths of a second: until there is one.
 	if !harness.PollUntil(time.Minute, func() bool {
-		result, cpu, err := in.send(t.Context(), &generator.Load{Connections: 4, Duration: 300 * time.Millisecond})
+		result, cpu, err := i.send(t.Context(), &generator.Load{Connections: 4, Duration: 300 * time.Millisecond})
 		if err != nil || result.Stored == 0 || len(result.Statuses) != 1 || result.Statuses["202"] == 0 {
 			t.Errorf("%d stored, %v, %v", result.Stored, result.Statuses, err)
 		}
@@ -146,33 +146,33 @@ func TestBaseline(t *testing.T) {
 	}) {
 		t.Error("no CPU time was spent")
 	}
-	if findings, err := in.audit(t.Context()); findings != nil || err != nil {
+	if findings, err := i.audit(t.Context()); findings != nil || err != nil {
 		t.Errorf("it stores nothing, and is audited: %v, %v", findings, err)
 	}
-	pid := in.product.PID()
-	if err := in.leave(t.Context()); err != nil {
+	pid := i.product.PID()
+	if err := i.leave(t.Context()); err != nil {
 		t.Error(err)
 	}
 	if !errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
 		t.Errorf("process %d is left", pid)
 	}
-	if _, err := os.Stat(in.dir); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("%s is left: %v", in.dir, err)
+	if _, err := os.Stat(i.dir); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("%s is left: %v", i.dir, err)
 	}
 }
 
 func TestServerThatEndsIsReported(t *testing.T) {
 	t.Parallel()
-	in, err := startBaseline(t, os.Args[0], serveBaselineEnv+"=1")
+	i, err := startBaseline(t, os.Args[0], serveBaselineEnv+"=1")
 	if err != nil {
 		t.Fatal(err)
 	}
 	// Not by the harness, which would expect it.
-	if err := syscall.Kill(in.product.PID(), syscall.SIGKILL); err != nil {
+	if err := syscall.Kill(i.product.PID(), syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	<-in.product.Process().Ended()
-	if _, _, err := in.send(t.Context(), &generator.Load{Connections: 1, Duration: 100 * time.Millisecond}); err == nil || !strings.Contains(err.Error(), "ended by itself") {
+	<-i.product.Process().Ended()
+	if _, _, err := i.send(t.Context(), &generator.Load{Connections: 1, Duration: 100 * time.Millisecond}); err == nil || !strings.Contains(err.Error(), "ended by itself") {
 		t.Errorf("it says: %v", err)
 	}
 }
@@ -183,11 +183,11 @@ func TestServerThatDoesNotStart(t *testing.T) {
 	if err := os.WriteFile(program, []byte("#!/bin/sh\necho the reason >&2\nexit 3\n"), 0o700); err != nil { //nolint:gosec // a program
 		t.Fatal(err)
 	}
-	in, err := startBaseline(t, program)
+	i, err := startBaseline(t, program)
 	if err == nil || !strings.Contains(err.Error(), "the reason") {
 		t.Errorf("it says: %v", err)
 	}
-	_ = in.leave(t.Context()) // says the same
+	_ = i.leave(t.Context()) // says the same
 }
 
 func TestProbeBatches(t *testing.T) {

@@ -53,75 +53,75 @@ type instance struct {
 // start begins a subject's turn. The caller calls leave, also after an error
 // when there is an instance.
 func (s *servers) start(ctx context.Context, sub subject) (*instance, error) {
-	in := &instance{subject: sub, servers: s}
+	i := &instance{subject: sub, servers: s}
 	var err error
-	if in.run, in.source, in.ledger, err = s.newRun(); err != nil {
+	if i.run, i.source, i.ledger, err = s.newRun(); err != nil {
 		return nil, err
 	}
-	in.dir = filepath.Join(s.dir, fmt.Sprintf("run-%d", in.run))
-	if err := os.Mkdir(in.dir, 0o700); err != nil {
+	i.dir = filepath.Join(s.dir, fmt.Sprintf("run-%d", i.run))
+	if err := os.Mkdir(i.dir, 0o700); err != nil {
 		return nil, fmt.Errorf("making a directory: %w", err)
 	}
 	settings := []string{"RATE_LIMIT=" + harness.UnlimitedRate}
 	switch sub.mode {
 	case report.Replica:
 		if err := s.resume(); err != nil {
-			return in, err
+			return i, err
 		}
-		if in.database, err = s.makeDatabase(ctx, in.run); err != nil {
-			return in, err
+		if i.database, err = s.makeDatabase(ctx, i.run); err != nil {
+			return i, err
 		}
-		settings = append(settings, "PG_URL="+in.database, "REDIS_URL="+s.redis.URL())
+		settings = append(settings, "PG_URL="+i.database, "REDIS_URL="+s.redis.URL())
 	case report.Embedded:
-		settings = append(settings, "DATA_DIR="+filepath.Join(in.dir, "data"))
+		settings = append(settings, "DATA_DIR="+filepath.Join(i.dir, "data"))
 	}
-	in.product, err = harness.StartProduct(ctx, harness.ProductConfig{
-		Program: sub.program, Name: sub.name(), Env: settings, Dir: in.dir, LogFile: filepath.Join(in.dir, "server.log"),
+	i.product, err = harness.StartProduct(ctx, harness.ProductConfig{
+		Program: sub.program, Name: sub.name(), Env: settings, Dir: i.dir, LogFile: filepath.Join(i.dir, "server.log"),
 	})
-	return in, err
+	return i, err
 }
 
 // address returns the process's host:port.
-func (in *instance) address() string { return strings.TrimPrefix(in.product.URL, "http://") }
+func (i *instance) address() string { return strings.TrimPrefix(i.product.URL, "http://") }
 
 // meter returns a meter for the turn.
-func (in *instance) meter() (*meter, error) {
-	m := &meter{server: in.product.PID()}
-	if in.mode != report.Replica {
+func (i *instance) meter() (*meter, error) {
+	m := &meter{server: i.product.PID()}
+	if i.mode != report.Replica {
 		return m, nil
 	}
 	var postgresErr, redisErr error
-	m.postgres, postgresErr = in.servers.postgres.PID()
-	m.redis, redisErr = in.servers.redis.PID()
+	m.postgres, postgresErr = i.servers.postgres.PID()
+	m.redis, redisErr = i.servers.redis.PID()
 	return m, errors.Join(postgresErr, redisErr)
 }
 
 // send sends a load and measures what it costs.
-func (in *instance) send(ctx context.Context, l *generator.Load) (generator.Result, cpuTimes, error) {
-	m, err := in.meter()
+func (i *instance) send(ctx context.Context, l *generator.Load) (generator.Result, cpuTimes, error) {
+	m, err := i.meter()
 	if err != nil {
 		return generator.Result{}, cpuTimes{}, err
 	}
-	l.Address, l.Source, l.Ledger = in.address(), in.source, in.ledger
+	l.Address, l.Source, l.Ledger = i.address(), i.source, i.ledger
 	l.OnMeasure, l.OnEnd = m.begin, m.end
 	result, err := l.Prepare().Do(ctx)
-	if died := in.product.Died(); died != nil {
+	if died := i.product.Died(); died != nil {
 		return result, cpuTimes{}, died
 	}
 	return result, m.spent(), err
 }
 
 // leave ends the turn, whatever state it is in, also after an interrupt.
-func (in *instance) leave(ctx context.Context) error {
+func (i *instance) leave(ctx context.Context) error {
 	var errs []error
-	if in.product != nil && in.product.Process() != nil {
-		errs = append(errs, in.product.Close(ctx))
+	if i.product != nil && i.product.Process() != nil {
+		errs = append(errs, i.product.Close(ctx))
 	}
-	if in.database != "" {
-		errs = append(errs, in.servers.dropDatabase(ctx, in.run))
+	if i.database != "" {
+		errs = append(errs, i.servers.dropDatabase(ctx, i.run))
 	}
-	if in.mode == report.Replica {
-		errs = append(errs, in.servers.pause())
+	if i.mode == report.Replica {
+		errs = append(errs, i.servers.pause())
 	}
-	return errors.Join(append(errs, os.RemoveAll(in.dir))...)
+	return errors.Join(append(errs, os.RemoveAll(i.dir))...)
 }

@@ -14,7 +14,7 @@ func TestPrintsEvents(t *testing.T) {
 	t.Parallel()
 	var c dataset.Config
 	var output, stderr bytes.Buffer
-	args := strings.Fields("--count 20000 --users=7 --seed 2 --end 2026-11-23T00:00:00Z")
+	args := strings.Fields("--count 2000 --users=7 --seed 2 --end 2026-11-23T00:00:00Z")
 	if code := program(&c, io.Discard).Execute(t.Context(), args, &output, &stderr); code != 0 {
 		t.Fatal(code, stderr.String())
 	}

@@ -34,7 +34,7 @@ func (c *Config) Validate() error {
 }
 
 // exponent is how skewed users and types are: a share of x of them has x^(1/exponent) of the
-// events, so that with 50 types the second has 5.9 %.
+// events: with 50 types the second has 5.9 %.
 const exponent = 2
 
 // Write writes the events as JSON lines, in the order of time but for some that are late,
@@ -68,7 +68,7 @@ func (c Config) Write(w *bufio.Writer, written func(int)) error {
 	return nil
 }
 
-// rhythm bends time so that more happens by day than by night.
+// rhythm bends time: more happens by day than by night.
 func rhythm(share float64, days int) float64 {
 	turns := share * float64(days)
 	return (turns - 0.1*math.Sin(2*math.Pi*turns)) / float64(days)

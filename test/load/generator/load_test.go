@@ -244,7 +244,7 @@ func TestTheEndOfTheContextEndsEverythingAtOnce(t *testing.T) {
 	t.Parallel()
 	arrived := make(chan struct{}, 100)
 	address := serve(t, func(w http.ResponseWriter, r *http.Request) {
-		_, _ = io.Copy(io.Discard, r.Body) // so that the end of the connection is noticed
+		_, _ = io.Copy(io.Discard, r.Body) // or the end of the connection is not noticed
 		arrived <- struct{}{}
 		<-r.Context().Done()
 	})

@@ -186,10 +186,10 @@ func WriteJSON(file string, document any) error {
 
 // WriteFile writes a file and makes its directory.
 func WriteFile(file string, text []byte) error {
-	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil { //nolint:gosec // documentation, for everybody to read
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil { //nolint:gosec // documentation is for everyone
 		return fmt.Errorf("writing %s: %w", file, err)
 	}
-	if err := os.WriteFile(file, text, 0o644); err != nil { //nolint:gosec // documentation, for everybody to read
+	if err := os.WriteFile(file, text, 0o644); err != nil { //nolint:gosec // documentation is for everyone
 		return fmt.Errorf("writing %s: %w", file, err)
 	}
 	return nil

@@ -372,8 +372,8 @@ func (d *Document) audits(p *Page) {
 	if len(d.Audits) == 0 {
 		return
 	}
-	p.Line("## Was everything right?\n")
-	p.Line("%s\n", "After each turn the events are read back from the database and held against the record of what was sent, and `GET /stats` of every type is summed. An event without an answer, or with a 5xx, may be stored or not.")
+	p.Line("## Was everything stored?\n")
+	p.Line("%s\n", "After each turn the events are read back from the database and compared with the record of what was sent, and `GET /stats` of every type is summed. An event without a response, or with a 5xx, may be stored or not.")
 	type sum struct{ turns, correct, sent, accepted, stored, undecided, defects int64 }
 	sums := map[string]*sum{}
 	var order []string
