@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 
 	"github.com/gofrs/flock"
 )
@@ -83,4 +84,23 @@ func BuildGo(ctx context.Context, root, name, module, pkg string, env []string, 
 		return "", fmt.Errorf("building %s: %w\n%s", pkg, err, out)
 	}
 	return path, nil
+}
+
+// Revision returns the commit that is checked out, and whether files differ from it, but
+// for those below the paths named. Outside a Git repository there is none.
+func Revision(ctx context.Context, root string, ignored ...string) (commit string, dirty bool) {
+	git := func(args ...string) (string, error) {
+		out, err := exec.CommandContext(ctx, "git", append([]string{"-C", root}, args...)...).Output() //nolint:gosec // no input of others
+		return strings.TrimSpace(string(out)), err
+	}
+	commit, err := git("rev-parse", "HEAD")
+	if err != nil {
+		return "", false
+	}
+	status := []string{"status", "--porcelain", "--", "."}
+	for _, path := range ignored {
+		status = append(status, ":!"+path)
+	}
+	changes, err := git(status...)
+	return commit, err != nil || changes != ""
 }

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"slices"
@@ -54,7 +55,9 @@ func runServer() {
 	os.Exit(0)
 }
 
-func standIn(kind string) Program { return Program{Path: os.Args[0], Env: []string{childEnv + "=" + kind}} }
+func standIn(kind string) Program {
+	return Program{Path: os.Args[0], Env: []string{childEnv + "=" + kind}}
+}
 
 func TestProductKeepsItsAddress(t *testing.T) {
 	t.Setenv("NOT_FOR_THE_PRODUCT", "1")
@@ -282,5 +285,49 @@ func TestBuildIsSharedAndLocked(t *testing.T) {
 	}
 	if _, err := BuildGo(t.Context(), module, "broken", module, "./nowhere", nil); err == nil || !strings.Contains(err.Error(), "nowhere") {
 		t.Errorf("it says: %v", err)
+	}
+}
+
+func TestRevision(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	if commit, dirty := Revision(t.Context(), root); commit != "" || dirty {
+		t.Errorf("outside a repository: %q, %t", commit, dirty)
+	}
+	git := func(args ...string) {
+		t.Helper()
+		git := exec.CommandContext(t.Context(), "git", append([]string{"-C", root, "-c", "user.name=n", "-c", "user.email=e@example.org"}, args...)...)
+		if out, err := git.CombinedOutput(); err != nil {
+			t.Fatalf("git %v: %v\n%s", args, err, out)
+		}
+	}
+	write := func(name string) { must(t, os.WriteFile(filepath.Join(root, name), []byte(name), 0o600)) }
+	git("init", "-q")
+	write("file")
+	git("add", "file")
+	git("commit", "-q", "-m", "one")
+	if commit, dirty := Revision(t.Context(), root); len(commit) != 40 || dirty {
+		t.Errorf("a clean tree: %q, %t", commit, dirty)
+	}
+	write("result")
+	if _, dirty := Revision(t.Context(), root); !dirty {
+		t.Error("a new file isn't noticed")
+	}
+	if _, dirty := Revision(t.Context(), root, "result"); dirty {
+		t.Error("an ignored file is noticed")
+	}
+}
+
+func TestResetPeak(t *testing.T) {
+	t.Parallel()
+	child, err := StartProcess(ProcessConfig{Name: "sleep", Program: "sleep", Args: []string{"600"}})
+	must(t, err)
+	defer func() { must(t, child.Kill()) }()
+	must(t, ResetPeak(child.PID()))
+	if rss, peak, err := Memory(child.PID()); err != nil || peak < rss {
+		t.Errorf("%d, at its peak %d: %v", rss, peak, err)
+	}
+	if err := ResetPeak(1 << 22); err == nil {
+		t.Error("a process that is gone has a peak")
 	}
 }

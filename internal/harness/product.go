@@ -48,6 +48,10 @@ type Product struct {
 	died    []error
 }
 
+// UnlimitedRate is a RATE_LIMIT that nobody reaches; 0 would take the limiter, and what it
+// asks of Redis, away.
+const UnlimitedRate = "1000000000"
+
 // The times that the product may take. They bound a run that hangs; they assert nothing
 // about speed, for the machine may be small and busy.
 const (

@@ -76,6 +76,14 @@ func Memory(pid int) (rss, peak int64, err error) {
 	return int64(status.VmRSS), int64(status.VmHWM), nil
 }
 
+// ResetPeak sets the peak of a process's memory to what it has now, as proc(5) says.
+func ResetPeak(pid int) error {
+	if err := os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", pid), []byte("5"), 0); err != nil { //nolint:gosec // of a process that we started
+		return fmt.Errorf("resetting the peak of memory: %w", err)
+	}
+	return nil
+}
+
 // Metrics are what GET /metrics returned.
 type Metrics map[string]*dto.MetricFamily
 

@@ -23,9 +23,8 @@ type Replica struct {
 	Redis    *harness.Proxy
 }
 
-// defaultSettings go before those that are asked for. The rate limit is one that nobody reaches;
-// 0 would take the limiter, and what it asks of Redis, away.
-var defaultSettings = []string{"RATE_LIMIT=1000000000", "LOG_FORMAT=json"}
+// defaultSettings go before those that are asked for.
+var defaultSettings = []string{"RATE_LIMIT=" + harness.UnlimitedRate, "LOG_FORMAT=json"}
 
 func newReplica(c harness.ProductConfig) (*Replica, error) {
 	p, err := harness.NewProduct(c)

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"path/filepath"
@@ -15,121 +14,107 @@ import (
 	"github.com/jackc/pgx/v5"
 	_ "modernc.org/sqlite" // the driver of the embedded database
 
+	"highload.example/analytics/internal/harness"
 	"highload.example/analytics/test/load/generator"
+	"highload.example/analytics/test/load/report"
 )
 
-// asker asks the few questions that aren't part of any load.
-var asker = &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
-
-// ask gets a page from a server of ours.
-func ask(ctx context.Context, address, path string) (status int, body []byte, err error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+path, nil)
-	if err != nil {
-		return 0, nil, fmt.Errorf("asking for %s: %w", path, err)
-	}
-	answer, err := asker.Do(request)
-	if err != nil {
-		return 0, nil, fmt.Errorf("asking for %s: %w", path, err)
-	}
-	defer func() { _ = answer.Body.Close() }() // it was read
-	body, err = io.ReadAll(answer.Body)
-	if err != nil {
-		return 0, nil, fmt.Errorf("reading %s: %w", path, err)
-	}
-	return answer.StatusCode, body, nil
-}
-
 // countedByStats sums what GET /stats says of every type that the events have.
-func (in *instance) countedByStats(ctx context.Context) (sum int64, err error) {
-	for _, name := range in.source.Types() {
-		status, body, err := ask(ctx, in.address, "/stats/"+url.PathEscape(name))
+func (i *instance) countedByStats(ctx context.Context) (sum int64, err error) {
+	for _, name := range i.source.Types() {
+		status, body, err := harness.Request(ctx, http.MethodGet, i.product.URL+"/stats/"+url.PathEscape(name))
 		if err != nil {
 			return 0, err
 		}
-		var answer struct {
+		var stats struct {
 			Count int64 `json:"count"`
 		}
 		if status != http.StatusOK {
-			return 0, fmt.Errorf("GET /stats/%s answered %d: %.200s", name, status, body)
+			return 0, fmt.Errorf("GET /stats/%s: %d %.200s", name, status, body)
 		}
-		if err := json.Unmarshal(body, &answer); err != nil {
-			return 0, fmt.Errorf("GET /stats/%s answered %.200s: %w", name, body, err)
+		if err := json.Unmarshal(body, &stats); err != nil {
+			return 0, fmt.Errorf("GET /stats/%s: %.200s: %w", name, body, err)
 		}
-		sum += answer.Count
+		sum += stats.Count
 	}
 	return sum, nil
 }
 
-// audit holds what was sent against what is stored, and stops an embedded server
-// for it. It returns nil for the bare server. Findings that aren't right are no
+// audit compares what was sent with what is stored, and stops an embedded server
+// for it. It returns nil for the baseline server. Findings that aren't right are no
 // error of this method: see generator.Findings.Err.
-func (in *instance) audit(ctx context.Context) (*generator.Findings, error) {
-	a := generator.NewAudit(in.source, in.ledger)
+func (i *instance) audit(ctx context.Context) (*generator.Findings, error) {
+	a := generator.NewAudit(i.source, i.ledger)
 	var counted int64
 	var err error
-	switch in.mode {
-	case modeReplica:
-		if counted, err = in.settledCount(ctx); err == nil {
-			err = readPostgres(ctx, in.database.url, a)
+	switch i.mode {
+	case report.Replica:
+		if counted, err = i.settledCount(ctx); err == nil {
+			err = readPostgres(ctx, i.database, a)
 		}
-	case modeEmbedded:
-		if counted, err = in.countedByStats(ctx); err == nil {
-			err = in.process.Stop()
+	case report.Embedded:
+		if counted, err = i.countedByStats(ctx); err == nil {
+			err = i.product.Close(ctx)
 		}
 		if err == nil {
-			err = readSQLite(ctx, filepath.Join(in.dir, "data", "analytics.db"), a)
+			err = readSQLite(ctx, filepath.Join(i.dir, "data", "analytics.db"), a)
 		}
 	default:
 		return nil, nil //nolint:nilnil // nothing was to be stored
 	}
 	if err != nil {
-		return nil, fmt.Errorf("checking what %s stored: %w", in.name(), err)
+		return nil, fmt.Errorf("checking what %s stored: %w", i.name(), err)
 	}
 	findings := a.Finish(counted)
 	return &findings, nil
 }
 
-// settleTimeout is how long a server may take, after the last answer, to finish
-// what it had answered with 503 and to count it.
-const settleTimeout = 10 * time.Second
+// settleTimeout bounds how long a server may take, after its last response, to store what it
+// responded to with 503, and to count it.
+const settleTimeout = time.Minute
 
 // settledCount waits until GET /stats and the number of rows agree. When they
 // don't in the end, that is for the findings to say.
-func (in *instance) settledCount(ctx context.Context) (counted int64, err error) {
-	conn, err := pgx.Connect(ctx, in.database.url)
+func (i *instance) settledCount(ctx context.Context) (counted int64, err error) {
+	conn, err := harness.Connect(ctx, i.database)
 	if err != nil {
-		return 0, fmt.Errorf("connecting to PostgreSQL: %w", err)
+		return 0, err
 	}
-	defer func() { err = errors.Join(err, conn.Close(ctx)) }()
-	deadline := time.Now().Add(settleTimeout)
-	ticker := time.NewTicker(200 * time.Millisecond)
-	defer ticker.Stop()
-	for {
-		var before, after int64
-		if err := conn.QueryRow(ctx, "SELECT count(*) FROM events").Scan(&before); err != nil {
+	defer func() { err = errors.Join(err, conn.Close(context.WithoutCancel(ctx))) }()
+	rows := func() (n int64, err error) {
+		if err := conn.QueryRow(ctx, "SELECT count(*) FROM events").Scan(&n); err != nil {
 			return 0, fmt.Errorf("counting the rows: %w", err)
 		}
-		if counted, err = in.countedByStats(ctx); err != nil {
-			return 0, err
-		}
-		if err := conn.QueryRow(ctx, "SELECT count(*) FROM events").Scan(&after); err != nil {
-			return 0, fmt.Errorf("counting the rows: %w", err)
-		}
-		if before == counted && counted == after || time.Now().After(deadline) {
-			return counted, nil
-		}
-		select {
-		case <-ticker.C:
-		case <-ctx.Done():
-			return 0, ctx.Err()
-		}
+		return n, nil
 	}
+	errUnsettled := errors.New("rows and counts differ")
+	err = harness.Poll(ctx, settleTimeout, func(context.Context) error {
+		before, err := rows()
+		if err != nil {
+			return harness.Permanent(err)
+		}
+		if counted, err = i.countedByStats(ctx); err != nil {
+			return harness.Permanent(err)
+		}
+		after, err := rows()
+		if err != nil {
+			return harness.Permanent(err)
+		}
+		if before != counted || counted != after {
+			return errUnsettled
+		}
+		return nil
+	})
+	if errors.Is(err, errUnsettled) && ctx.Err() == nil {
+		err = nil
+	}
+	return counted, err
 }
 
 func readPostgres(ctx context.Context, url string, a *generator.Audit) (err error) {
-	conn, err := pgx.Connect(ctx, url)
+	conn, err := harness.Connect(ctx, url)
 	if err != nil {
-		return fmt.Errorf("connecting to PostgreSQL: %w", err)
+		return err
 	}
 	defer func() { err = errors.Join(err, conn.Close(ctx)) }()
 	rows, err := conn.Query(ctx, "SELECT event_id, user_id, extract(epoch FROM occurred_at)::bigint, event_type FROM events")

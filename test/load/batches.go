@@ -10,36 +10,37 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"highload.example/analytics/gen/pgdb"
 	"highload.example/analytics/impl/backend/postgres"
+	"highload.example/analytics/internal/harness"
 	"highload.example/analytics/test/load/generator"
 	"highload.example/analytics/test/load/report"
 )
 
 // sendBatches sends batches as fast as the server takes them.
-func (x *experiment) sendBatches(ctx context.Context, in *instance, round int) error {
-	status, err := probeBatches(ctx, in.address)
+func (x *experiment) sendBatches(ctx context.Context, i *instance, round int) error {
+	status, err := probeBatches(ctx, i.product.URL)
 	if err != nil {
 		return err
 	}
 	if status == http.StatusNotFound || status == http.StatusMethodNotAllowed {
 		return fmt.Errorf("%w: POST /events answers %d", errNotThere, status)
 	}
-	result, cost, err := in.run(ctx, &generator.Load{
-		Connections: x.options.batchConnections, Batch: x.options.batch, WarmUp: x.options.warmUp, Duration: x.options.duration,
+	result, cost, err := i.send(ctx, &generator.Load{
+		Connections: x.options.BatchConnections, Batch: x.options.Batch, WarmUp: x.options.WarmUp, Duration: x.options.Duration,
 	})
 	if err != nil {
 		return err
 	}
-	p := x.phase(in.name(), round, &result, cost, in)
+	p := x.phase(i.name(), round, &result, cost, i)
 	x.document.Batches = append(x.document.Batches, p)
-	x.progress.Finish("batches, round %d, %s: %s", round, in.name(), summary(&p))
+	x.progress.Finish("batches, round %d, %s: %s", round, i.name(), summary(&p))
 	if result.Stored == 0 {
 		return errors.New("no batch at all was accepted")
 	}
@@ -47,18 +48,19 @@ func (x *experiment) sendBatches(ctx context.Context, in *instance, round int) e
 }
 
 // probeBatches sends an empty batch, which is never stored.
-func probeBatches(ctx context.Context, address string) (status int, err error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+address+"/events", bytes.NewReader([]byte("[]")))
+func probeBatches(ctx context.Context, url string) (status int, err error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url+"/events", strings.NewReader("[]"))
 	if err != nil {
-		return 0, fmt.Errorf("asking for POST /events: %w", err)
+		return 0, fmt.Errorf("probing POST /events: %w", err)
 	}
 	request.Header.Set("Content-Type", "application/json")
-	answer, err := asker.Do(request)
+	client := &http.Client{Timeout: time.Minute, Transport: &http.Transport{DisableKeepAlives: true}}
+	response, err := client.Do(request)
 	if err != nil {
-		return 0, fmt.Errorf("asking for POST /events: %w", err)
+		return 0, fmt.Errorf("probing POST /events: %w", err)
 	}
-	_, err = io.Copy(io.Discard, answer.Body)
-	return answer.StatusCode, errors.Join(err, answer.Body.Close())
+	_, err = io.Copy(io.Discard, response.Body)
+	return response.StatusCode, errors.Join(err, response.Body.Close())
 }
 
 // pgxAlone measures the least that storing batches can cost: the product's own
@@ -67,30 +69,30 @@ func probeBatches(ctx context.Context, address string) (status int, err error) {
 func (x *experiment) pgxAlone(ctx context.Context, round int) (err error) {
 	what := fmt.Sprintf("batches, round %d, %s", round, report.PgxAlone)
 	x.progress.Begin(what)
-	number, source, ledger, err := x.stand.newRun()
+	run, source, ledger, err := x.servers.newRun()
 	if err != nil {
 		return err
 	}
-	if err := x.stand.wakeDatabases(); err != nil {
+	if err := x.servers.resume(); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, x.stand.restDatabases()) }()
-	db, err := x.stand.makeDatabase(ctx, number)
+	defer func() { err = errors.Join(err, x.servers.pause()) }()
+	database, err := x.servers.makeDatabase(ctx, run)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, x.stand.dropDatabase(context.WithoutCancel(ctx), db)) }()
-	if err := postgres.Migrate(ctx, db.url, slog.New(slog.DiscardHandler)); err != nil {
+	defer func() { err = errors.Join(err, x.servers.dropDatabase(ctx, run)) }()
+	if err := postgres.Migrate(ctx, database, slog.New(slog.DiscardHandler)); err != nil {
 		return fmt.Errorf("making the tables: %w", err)
 	}
-	if err := makePartitions(ctx, db.url, time.Now().Add(-x.options.spread), time.Now()); err != nil {
+	if err := makePartitions(ctx, database, time.Now().Add(-x.options.Spread), time.Now()); err != nil {
 		return err
 	}
 	m := &meter{}
-	if m.postgres, err = x.stand.postgres.PID(); err != nil {
+	if m.postgres, err = x.servers.postgres.PID(); err != nil {
 		return err
 	}
-	result, err := x.insertAlone(ctx, db.url, source, ledger, m)
+	result, err := x.insertAlone(ctx, database, source, ledger, m)
 	if err != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}
@@ -98,24 +100,24 @@ func (x *experiment) pgxAlone(ctx context.Context, round int) (err error) {
 	x.document.Batches = append(x.document.Batches, p)
 
 	a := generator.NewAudit(source, ledger)
-	if err := readPostgres(ctx, db.url, a); err != nil {
+	if err := readPostgres(ctx, database, a); err != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}
-	counted, err := sumTotals(ctx, db.url)
+	counted, err := sumTotals(ctx, database)
 	if err != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}
 	findings := a.Finish(counted)
-	x.note(report.PgxAlone, report.PartBatches, round, &findings)
+	x.record(report.PgxAlone, report.PartBatches, round, &findings)
 	x.progress.Finish("%s: %s", what, summary(&p))
 	return nil
 }
 
 // makePartitions makes the partitions that events from one time to another need.
 func makePartitions(ctx context.Context, url string, from, to time.Time) (err error) {
-	conn, err := pgx.Connect(ctx, url)
+	conn, err := harness.Connect(ctx, url)
 	if err != nil {
-		return fmt.Errorf("connecting to PostgreSQL: %w", err)
+		return err
 	}
 	defer func() { err = errors.Join(err, conn.Close(ctx)) }()
 	queries := pgdb.New(conn)
@@ -130,9 +132,9 @@ func makePartitions(ctx context.Context, url string, from, to time.Time) (err er
 
 // sumTotals is what GET /stats of every type would sum up to.
 func sumTotals(ctx context.Context, url string) (sum int64, err error) {
-	conn, err := pgx.Connect(ctx, url)
+	conn, err := harness.Connect(ctx, url)
 	if err != nil {
-		return 0, fmt.Errorf("connecting to PostgreSQL: %w", err)
+		return 0, err
 	}
 	defer func() { err = errors.Join(err, conn.Close(ctx)) }()
 	if err := conn.QueryRow(ctx, "SELECT coalesce(sum(count), 0)::bigint FROM event_totals").Scan(&sum); err != nil {
@@ -148,13 +150,13 @@ func (x *experiment) insertAlone(ctx context.Context, url string, source *genera
 	defer cancel(nil)
 	var group sync.WaitGroup
 	begin := time.Now()
-	from := begin.Add(x.options.warmUp)
-	to := from.Add(x.options.duration)
-	for slot := range x.options.writers {
+	from := begin.Add(x.options.WarmUp)
+	to := from.Add(x.options.Duration)
+	for slot := range x.options.Writers {
 		group.Go(func() {
 			if err := x.insertLoop(ctx, url, int32(slot), source, ledger, func(sent, done time.Time) bool {
 				if !done.Before(from) && !done.After(to) {
-					tally.Add(x.options.batch, done.Sub(sent))
+					tally.Add(x.options.Batch, done.Sub(sent))
 				}
 				return done.Before(to)
 			}); err != nil {
@@ -188,22 +190,22 @@ func (x *experiment) insertAlone(ctx context.Context, url string, source *genera
 func (x *experiment) insertLoop(
 	ctx context.Context, url string, slot int32, source *generator.Source, ledger *generator.Ledger, more func(sent, done time.Time) bool,
 ) (err error) {
-	conn, err := pgx.Connect(ctx, url)
+	conn, err := harness.Connect(ctx, url)
 	if err != nil {
-		return fmt.Errorf("connecting to PostgreSQL: %w", err)
+		return err
 	}
 	defer func() { err = errors.Join(err, conn.Close(context.WithoutCancel(ctx))) }()
 	queries := pgdb.New(conn)
 	var b insertion
 	for {
-		first := ledger.Take(x.options.batch)
+		first := ledger.Take(x.options.Batch)
 		sent := time.Now()
-		b.fill(source, first, x.options.batch)
+		b.fill(source, first, x.options.Batch)
 		b.params.Slot = slot
 		if _, err := queries.InsertEvents(ctx, b.params); err != nil {
 			return fmt.Errorf("inserting: %w", err)
 		}
-		for n := range uint64(x.options.batch) {
+		for n := range uint64(x.options.Batch) {
 			ledger.Set(first+n, generator.Accepted)
 		}
 		if !more(sent, time.Now()) {

@@ -14,22 +14,22 @@ import (
 // experiment goes through the parts and collects what they find.
 type experiment struct {
 	options  *options
-	stand    *stand
+	servers  *servers
 	document *report.Document
 	progress *progress.Progress
 	defects  []error // events lost, doubled, altered or never sent
 	failures []error // subjects that couldn't be measured
 }
 
-// run goes through all parts. Subjects take turns within every round, so that
-// whatever changes on the machine meanwhile meets all of them.
+// run goes through all parts. Subjects take turns within every round: a change on
+// the machine meanwhile affects all of them.
 func (x *experiment) run(ctx context.Context) error {
-	subjects := x.stand.subjects()
+	subjects := x.servers.subjects()
 	rounds := 1
-	if x.options.has(partSaturation) {
-		rounds = x.options.rounds
+	if x.options.has(report.PartSaturation) {
+		rounds = x.options.Rounds
 	}
-	if x.options.has(partSaturation) || x.options.has(partRates) || x.options.has(partOverload) {
+	if x.options.has(report.PartSaturation) || x.options.has(report.PartRates) {
 		for round := 1; round <= rounds; round++ {
 			for _, s := range subjects {
 				if err := x.turn(ctx, s, report.PartSaturation, round, x.saturate); err != nil {
@@ -38,13 +38,13 @@ func (x *experiment) run(ctx context.Context) error {
 			}
 		}
 	}
-	if x.options.has(partBatches) {
-		for round := 1; round <= x.options.rounds; round++ {
+	if x.options.has(report.PartBatches) {
+		for round := 1; round <= x.options.Rounds; round++ {
 			if err := x.pgxAlone(ctx, round); err != nil {
 				return err
 			}
 			for _, s := range subjects {
-				if s.mode != modeReplica {
+				if s.mode != report.Replica {
 					continue
 				}
 				if err := x.turn(ctx, s, report.PartBatches, round, x.sendBatches); err != nil {
@@ -53,22 +53,12 @@ func (x *experiment) run(ctx context.Context) error {
 			}
 		}
 	}
-	if x.options.has(partRates) {
-		for round := 1; round <= x.options.rounds; round++ {
+	if x.options.has(report.PartRates) {
+		for round := 1; round <= x.options.Rounds; round++ {
 			for _, s := range subjects {
 				if err := x.turn(ctx, s, report.PartRates, round, x.rates); err != nil {
 					return err
 				}
-			}
-		}
-	}
-	if x.options.has(partOverload) {
-		for _, s := range subjects {
-			if s.mode != modeReplica {
-				continue
-			}
-			if err := x.turn(ctx, s, report.PartOverload, 1, x.overload); err != nil {
-				return err
 			}
 		}
 	}
@@ -78,22 +68,19 @@ func (x *experiment) run(ctx context.Context) error {
 // steps is how many turns and rates there will be, for the progress.
 func (x *experiment) steps() int {
 	o := x.options
-	subjects, replicas := 3+2*len(o.compare), 1+len(o.compare)
+	subjects, replicas := 3+2*len(o.Compare), 1+len(o.Compare)
 	n := 0
 	switch {
-	case o.has(partSaturation):
-		n += o.rounds * subjects
-	case o.has(partRates) || o.has(partOverload):
+	case o.has(report.PartSaturation):
+		n += o.Rounds * subjects
+	case o.has(report.PartRates):
 		n += subjects
 	}
-	if o.has(partBatches) {
-		n += o.rounds * (replicas + 1)
+	if o.has(report.PartBatches) {
+		n += o.Rounds * (replicas + 1)
 	}
-	if o.has(partRates) {
-		n += o.rounds * subjects * len(o.fractions)
-	}
-	if o.has(partOverload) {
-		n += replicas
+	if o.has(report.PartRates) {
+		n += o.Rounds * subjects * len(o.Fractions)
 	}
 	return n
 }
@@ -101,20 +88,20 @@ func (x *experiment) steps() int {
 // errNotThere means that a build doesn't have what a part measures.
 var errNotThere = errors.New("not there")
 
-// turn has a subject measured, looks whether it stored what it should, and ends it.
+// turn has a subject measured, checks whether it stored what it should, and ends it.
 // A failure of another build doesn't end the experiment: it is reported.
 func (x *experiment) turn(ctx context.Context, s subject, part string, round int, measure func(context.Context, *instance, int) error) (err error) {
 	what := fmt.Sprintf("%s, round %d, %s", part, round, s.name())
 	x.progress.Begin(what)
-	in, err := x.stand.start(ctx, s)
+	i, err := x.servers.start(ctx, s)
 	if err == nil {
-		err = measure(ctx, in, round)
+		err = measure(ctx, i, round)
 	}
 	if err == nil {
-		err = x.audit(ctx, in, part, round)
+		err = x.audit(ctx, i, part, round)
 	}
-	if in != nil {
-		err = errors.Join(err, in.leave(ctx))
+	if i != nil {
+		err = errors.Join(err, i.leave(ctx))
 	}
 	switch {
 	case err == nil:
@@ -135,9 +122,9 @@ func (x *experiment) turn(ctx context.Context, s subject, part string, round int
 }
 
 func firstLine(err error) string {
-	for i, c := range err.Error() {
+	for end, c := range err.Error() {
 		if c == '\n' {
-			return err.Error()[:i]
+			return err.Error()[:end]
 		}
 	}
 	return err.Error()
@@ -153,17 +140,17 @@ func (x *experiment) notThere(s subject, part, reason string) {
 	x.document.NotThere = append(x.document.NotThere, n)
 }
 
-// audit checks what a subject stored and notes the findings.
-func (x *experiment) audit(ctx context.Context, in *instance, part string, round int) error {
-	findings, err := in.audit(ctx)
+// audit checks what a subject stored and records the findings.
+func (x *experiment) audit(ctx context.Context, i *instance, part string, round int) error {
+	findings, err := i.audit(ctx)
 	if err != nil || findings == nil {
 		return err
 	}
-	x.note(in.name(), part, round, findings)
+	x.record(i.name(), part, round, findings)
 	return nil
 }
 
-func (x *experiment) note(subject, part string, round int, findings *generator.Findings) {
+func (x *experiment) record(subject, part string, round int, findings *generator.Findings) {
 	defect := findings.Err()
 	x.document.Audits = append(x.document.Audits, report.Audit{
 		Subject: subject, Part: part, Round: round, Findings: *findings, Correct: defect == nil,
@@ -177,7 +164,7 @@ func (x *experiment) note(subject, part string, round int, findings *generator.F
 }
 
 // phase turns what was measured into a figure of the report and prints it.
-func (x *experiment) phase(subject string, round int, r *generator.Result, cost spending, m *instance) report.Phase {
+func (x *experiment) phase(subject string, round int, r *generator.Result, cost cpuTimes, m *instance) report.Phase {
 	p := report.NewPhase(subject, round, r)
 	per := func(spent float64, there bool) *float64 {
 		if !there || r.Stored == 0 {
@@ -188,8 +175,8 @@ func (x *experiment) phase(subject string, round int, r *generator.Result, cost 
 	}
 	p.CPU = report.CPU{
 		Server:    per(micros(cost.server), m != nil),
-		Postgres:  per(micros(cost.postgres), m == nil || m.mode == modeReplica),
-		Redis:     per(micros(cost.redis), m != nil && m.mode == modeReplica),
+		Postgres:  per(micros(cost.postgres), m == nil || m.mode == report.Replica),
+		Redis:     per(micros(cost.redis), m != nil && m.mode == report.Replica),
 		Generator: per(micros(cost.generator), true),
 	}
 	if r.Elapsed > 0 {

@@ -1,8 +1,8 @@
-"""Load for people who know Locust:
+"""Load for users of Locust:
 
-    locust -f load/locustfile.py --headless -u 1000 -r 200
+    locust -f test/load/locustfile.py --headless -u 1000 -r 200
 
-sends single events mostly, batches and questions now and then. It shows how the
+sends single events mostly, batches and queries now and then. It shows how the
 service behaves for many clients; to learn how fast it is, use the program in this
 directory: Locust needs more of the machine than the service.
 """
@@ -23,13 +23,13 @@ USERS = 200_000
 SPREAD_SECONDS = 3600
 BATCH_EVENTS = 20
 
-# Refusals that a client is expected to handle: named, so that they are told from
-# defects at a glance.
+# Rejections that a client is expected to handle have names of their own: they are no
+# defects.
 REFUSALS = {429: "over the rate limit (429): start the service with RATE_LIMIT=0", 503: "too busy or without its database (503)"}
 
 
 def new_event():
-    """Return an event with an id of its own, so that it may be sent again."""
+    """Return an event with an id of its own: it may be sent again."""
     return {
         "user_id": random.randint(1, USERS),
         "event_type": random.choices(EVENT_TYPES, WEIGHTS)[0],
@@ -44,7 +44,7 @@ def new_event():
 
 
 class Client(FastHttpUser):
-    """A client that sends events and sometimes asks for a count."""
+    """A client that sends events and sometimes reads a count."""
 
     host = "http://localhost:8000"
     wait_time = between(0.1, 1)
@@ -52,31 +52,31 @@ class Client(FastHttpUser):
     @task(20)
     def send_event(self):
         """Send one event."""
-        with self.client.post("/event", json=new_event(), name="/event", catch_response=True) as answer:
-            self.judge(answer, 202)
+        with self.client.post("/event", json=new_event(), name="/event", catch_response=True) as response:
+            self.record(response, 202)
 
     @task(2)
     def send_batch(self):
         """Send a few events at once."""
         batch = [new_event() for _ in range(BATCH_EVENTS)]
-        with self.client.post("/events", json=batch, name="/events", catch_response=True) as answer:
-            self.judge(answer, 202)
+        with self.client.post("/events", json=batch, name="/events", catch_response=True) as response:
+            self.record(response, 202)
             # 202 says that some were stored; the receipt says how many.
-            if answer.status_code == 202 and answer.json()["received"] != len(batch):
-                answer.failure("not every event of a batch was stored")
+            if response.status_code == 202 and response.json()["received"] != len(batch):
+                response.failure("not every event of a batch was stored")
 
     @task(1)
-    def ask_count(self):
-        """Ask how many events of a type there are."""
+    def read_count(self):
+        """Read how many events of a type there are."""
         event_type = random.choices(EVENT_TYPES, WEIGHTS)[0]
-        with self.client.get(f"/stats/{event_type}", name="/stats/{event_type}", catch_response=True) as answer:
-            self.judge(answer, 200)
+        with self.client.get(f"/stats/{event_type}", name="/stats/{event_type}", catch_response=True) as response:
+            self.record(response, 200)
 
-    def judge(self, answer, expected):
-        """Record an answer as a success or under the name of its failure."""
-        if answer.status_code == expected:
-            answer.success()
-        elif answer.status_code == 0:
-            answer.failure("no answer")
+    def record(self, response, expected):
+        """Record a response as a success or under the name of its failure."""
+        if response.status_code == expected:
+            response.success()
+        elif response.status_code == 0:
+            response.failure("no response")
         else:
-            answer.failure(REFUSALS.get(answer.status_code, f"unexpected status {answer.status_code}"))
+            response.failure(REFUSALS.get(response.status_code, f"unexpected status {response.status_code}"))

@@ -1,77 +1,48 @@
 // Command load measures the product next to what its parts cost alone, at
-// saturation, at fixed rates, in batches and with its database stopped, and checks
-// that every event it was promised is stored exactly once.
+// saturation, at fixed rates and in batches, and checks that every event that was
+// accepted is stored exactly once. What happens beyond saturation is test/torture's part.
 //
-// `go run . -help` explains the flags, and docs/benchmarks.md says what came of it
-// last.
+// `go run ./load --help`, in the directory test, explains the flags, and docs/benchmarks.md
+// shows the latest results.
 package main
 
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"runtime"
-	"syscall"
 	"time"
 
-	"highload.example/analytics/test/load/internal/checkout"
+	"highload.example/analytics/internal/harness"
+	"highload.example/analytics/test/load/internal/command"
 	"highload.example/analytics/test/load/report"
 	"highload.example/analytics/test/progress"
 )
 
-// The exit codes besides 0: also that of a run that found events lost or doubled.
-const (
-	exitFailed      = 1
-	exitUsage       = 2
-	exitInterrupted = 130
-)
-
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
-	code := command(ctx, os.Args[1:], os.Stdout, os.Stderr)
-	stop()
-	os.Exit(code)
+	if os.Getenv(serveBaselineEnv) != "" {
+		os.Exit(baselineMain())
+	}
+	command.Main(program(&options{}))
 }
 
-// command runs the program and returns its exit code.
-func command(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	if len(args) > 0 && args[0] == bareCommand {
-		if err := serveBare(ctx, args[1:]); err != nil {
-			fmt.Fprintln(stderr, "load:", err)
-			return exitFailed
-		}
-		return 0
+func program(o *options) *command.Program {
+	return &command.Program{
+		Name: "load", Call: "cd test && go run ./load", Description: description, Flags: o,
+		Run: func(ctx context.Context, line string, output io.Writer) error { return measure(ctx, o, line, output) },
 	}
-	o, err := parseOptions(args, stderr)
-	switch {
-	case errors.Is(err, flag.ErrHelp):
-		return 0
-	case err != nil:
-		return exitUsage
-	}
-	if err := measure(ctx, o, stdout); err != nil {
-		if ctx.Err() != nil {
-			fmt.Fprintln(stderr, "load: interrupted: nothing is left running, and no figures were written")
-			return exitInterrupted
-		}
-		fmt.Fprintln(stderr, "load:", err)
-		return exitFailed
-	}
-	return 0
 }
 
-// measure does everything. Its error says what failed, or what the product did
-// wrong.
-func measure(ctx context.Context, o *options, output io.Writer) (err error) {
+// measure does everything. Its error says what failed, or which events the product lost or
+// altered.
+func measure(ctx context.Context, o *options, line string, output io.Writer) (err error) {
 	if runtime.GOOS != "linux" {
-		return errors.New("this needs Linux: CPU time and memory are read from /proc; elsewhere, run it in a container or a virtual machine")
+		return errors.New("this needs Linux: CPU time is read from /proc; elsewhere, run it in a container or a virtual machine")
 	}
-	root, err := checkout.Root()
+	root, err := harness.Root()
 	if err != nil {
 		return err
 	}
@@ -84,21 +55,22 @@ func measure(ctx context.Context, o *options, output io.Writer) (err error) {
 	defer x.progress.End()
 	started := time.Now()
 	x.progress.Note("building and starting what is needed")
-	x.stand, err = openStand(ctx, o, root)
-	defer func() { err = errors.Join(err, x.stand.close()) }()
+	x.servers, err = startServers(ctx, o, root)
+	defer func() { err = errors.Join(err, x.servers.close()) }()
 	if err != nil {
 		return err
 	}
-	machine := report.DescribeMachine(x.stand.dir)
-	machine.Postgres, machine.Redis = x.stand.postgres.Version(), x.stand.redis.Version()
+	machine := report.DescribeMachine(x.servers.dir)
+	machine.Postgres, machine.Redis = x.servers.postgres.Version(), x.servers.redis.Version()
 	x.document = &report.Document{
-		Meaningful: !o.quick, Command: o.command, Started: started.UTC().Truncate(time.Second),
+		Meaningful: !o.Quick, Command: line, Started: started.UTC().Truncate(time.Second),
 		Machine: machine, Settings: describeSettings(o),
 	}
-	for _, b := range o.compare {
+	for _, b := range o.Compare {
 		x.document.Builds = append(x.document.Builds, b.label)
 	}
-	x.document.Commit, x.document.Dirty = checkout.Revision(ctx, root)
+	// What this program writes itself doesn't change what it measures.
+	x.document.Commit, x.document.Dirty = harness.Revision(ctx, root, "docs/benchmarks", "docs/benchmarks.md")
 	if err := x.run(ctx); err != nil {
 		return err
 	}
@@ -109,7 +81,7 @@ func measure(ctx context.Context, o *options, output io.Writer) (err error) {
 		return err
 	}
 	if len(x.defects) > 0 {
-		return fmt.Errorf("THE PRODUCT DID WRONG:\n%w", errors.Join(x.defects...))
+		return fmt.Errorf("THE PRODUCT BROKE A PROMISE:\n%w", errors.Join(x.defects...))
 	}
 	return errors.Join(x.failures...)
 }
@@ -123,20 +95,20 @@ func (x *experiment) write(root string, output io.Writer) error {
 		return filepath.Join(root, path)
 	}
 	o, d := x.options, x.document
-	if err := d.WriteJSON(at(o.json)); err != nil {
+	if err := report.WriteJSON(at(o.JSON), d); err != nil {
 		return err
 	}
-	drawn, err := d.WriteSVG(at(o.svg))
+	drawn, err := d.WriteSVG(at(o.SVG))
 	if err != nil {
 		return err
 	}
-	if err := d.WriteMarkdown(at(o.markdown), at(o.svg), filepath.Join(root, "docs", "benchmarks", "tried.md")); err != nil {
+	if err := d.WriteMarkdown(at(o.Markdown), at(o.SVG), filepath.Join(root, "docs", "benchmarks", "tried.md"), o.results()); err != nil {
 		return err
 	}
 	fmt.Fprint(output, "\n"+d.Summary())
-	fmt.Fprintf(output, "\nwritten: %s, %s", o.json, o.markdown)
+	fmt.Fprintf(output, "\nwritten: %s, %s", o.JSON, o.Markdown)
 	if drawn {
-		fmt.Fprintf(output, ", %s", o.svg)
+		fmt.Fprintf(output, ", %s", o.SVG)
 	}
 	fmt.Fprintln(output)
 	return nil

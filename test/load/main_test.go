@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"net/http"
@@ -19,18 +18,16 @@ import (
 
 	"go.uber.org/goleak"
 
+	"highload.example/analytics/internal/harness"
 	"highload.example/analytics/test/load/generator"
-	"highload.example/analytics/test/load/internal/checkout"
-	"highload.example/analytics/test/load/internal/process"
+	"highload.example/analytics/test/load/internal/command"
+	"highload.example/analytics/test/load/report"
 )
 
-// asProgram makes the test binary be the program, because the bare server is
-// another process of the same program.
-const asProgram = "LOAD_TEST_AS_PROGRAM"
-
+// The baseline server is another process of the same program: here, of the test binary.
 func TestMain(m *testing.M) {
-	if os.Getenv(asProgram) != "" {
-		main()
+	if os.Getenv(serveBaselineEnv) != "" {
+		os.Exit(baselineMain())
 	}
 	goleak.VerifyTestMain(m)
 }
@@ -40,188 +37,179 @@ func TestFlags(t *testing.T) {
 	for _, c := range []struct {
 		args  string
 		says  string // "": accepted
-		check func(*options) bool
+		check func(o *options, line string) bool
 	}{
-		{"", "", func(o *options) bool {
-			return o.connections == 512 && o.duration == 8*time.Second && o.rounds == 3 && len(o.fractions) == 7 &&
-				slices.Equal(o.parts, allParts) && o.json == "docs/benchmarks/latest.json"
+		{"", "", func(o *options, _ string) bool {
+			return o.Connections == 512 && o.Duration == 8*time.Second && o.Rounds == 3 && len(o.Fractions) == 7 &&
+				slices.Equal(o.Only, []string{report.PartSaturation, report.PartRates, report.PartBatches}) &&
+				o.JSON == "test/results/load.json" && o.Markdown == "docs/benchmarks.md"
 		}},
-		{"-quick", "", func(o *options) bool { return o.rounds == 1 && o.json == "load/results/quick.json" }},
-		{"-quick -rounds=2 -json=x.json", "", func(o *options) bool { return o.rounds == 2 && o.json == "x.json" }},
-		{"-only=rates,batches", "", func(o *options) bool { return o.has(partRates) && !o.has(partOverload) }},
-		{"-fractions=0.5,0.1", "", func(o *options) bool { return slices.Equal(o.fractions, []float64{0.1, 0.5}) }},
-		{"-compare=before=/some/where/old -compare=other=new -binary=/some/where/it", "", func(o *options) bool {
-			return len(o.compare) == 2 && o.compare[0] == build{"before", "/some/where/old"} &&
-				o.command == "go run . -binary=it -compare=before=old -compare=other=new"
+		{"--quick", "", func(o *options, _ string) bool {
+			return o.Rounds == 1 && !slices.ContainsFunc([]string{o.JSON, o.Markdown, o.SVG}, func(file string) bool { return strings.Contains(file, "docs") })
 		}},
-		{"-only=everything", "is no part", nil},
-		{"-fractions=a", "-fractions", nil},
-		{"-fractions=-1", "-fractions", nil},
-		{"-rounds=0", "-rounds must be", nil},
-		{"-duration=1ms", "-duration must be", nil},
-		{"-batch=5001", "at most 5000", nil},
-		{"-compare=old", "label=file", nil},
-		{"-compare=bare=old", "is taken", nil},
-		{"-compare=a=1 -compare=a=2", "is taken", nil},
-		{"run", "is no flag", nil},
-		{"-nonsense", "-nonsense", nil},
+		{"--quick --rounds=2 --json=x.json", "", func(o *options, _ string) bool { return o.Rounds == 2 && o.JSON == "x.json" && o.results() == "x.json" }},
+		{"--json=/some/where/x.json", "", func(o *options, line string) bool {
+			return o.results() == "x.json" && !strings.Contains(line, "where")
+		}},
+		{"--only=rates,batches", "", func(o *options, _ string) bool { return o.has(report.PartRates) && !o.has(report.PartSaturation) }},
+		{"--fractions=0.5,0.1", "", func(o *options, _ string) bool { return slices.Equal(o.Fractions, []float64{0.1, 0.5}) }},
+		{"--compare=before=/some/where/old --compare=other=new --binary=" + os.Args[0], "", func(o *options, line string) bool {
+			return len(o.Compare) == 2 && o.Compare[0] == build{"before", "/some/where/old"} && filepath.IsAbs(o.Compare[1].binary) &&
+				line == "cd test && go run ./load --compare=before=old --compare=other=new --binary="+filepath.Base(os.Args[0])
+		}},
+		{"--only=everything", "--only", nil},
+		{"--fractions=a", "--fractions", nil},
+		{"--fractions=-1", "--fractions", nil},
+		{"--rounds=0", "--rounds must be", nil},
+		{"--duration=1ms", "--duration must be", nil},
+		{"--batch=5001", "at most 5000", nil},
+		{"--compare=old", "LABEL=FILE", nil},
+		{"--compare=baseline=old", "is taken", nil},
+		{"--compare=a=1 --compare=a=2", "is taken", nil},
+		{"--binary=/some/where/it", "--binary", nil},
+		{"run", "run", nil},
+		{"--nonsense", "--nonsense", nil},
 	} {
-		var output bytes.Buffer
-		o, err := parseOptions(strings.Fields(c.args), &output)
+		var o options
+		line, err := program(&o).Parse(strings.Fields(c.args), io.Discard)
 		switch {
-		case c.says == "" && (err != nil || !c.check(o)):
-			t.Errorf("%q: %+v, %v", c.args, o, err)
-		case c.says != "" && (err == nil || !strings.Contains(output.String(), c.says)):
-			t.Errorf("%q: %v doesn't say %q: %s", c.args, err, c.says, &output)
+		case c.says == "" && (err != nil || !c.check(&o, line)):
+			t.Errorf("%q: %+v, %q, %v", c.args, o, line, err)
+		case c.says != "" && (err == nil || !strings.Contains(err.Error(), c.says)):
+			t.Errorf("%q: %v doesn't say %q", c.args, err, c.says)
 		}
 	}
 }
 
 func TestTheLoopOfInsertsHasAsManyConnectionsAsTheServerHasWriters(t *testing.T) {
 	t.Parallel()
-	text, err := os.ReadFile(filepath.Join("..", "impl", "app", "deployment.go"))
+	root, err := harness.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(filepath.Join(root, "impl", "app", "deployment.go"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if want := fmt.Sprintf("const pgWriters = %d\n", serverWriters); !strings.Contains(string(text), want) {
 		t.Errorf("impl/app/deployment.go has no line %q: let serverWriters follow it", want)
 	}
+	var o options
+	if _, err := program(&o).Parse(nil, io.Discard); err != nil || o.Writers != serverWriters {
+		t.Errorf("--writers is %d, not %d: %v", o.Writers, serverWriters, err)
+	}
 }
 
 func TestHelpExplainsEveryFlag(t *testing.T) {
 	t.Parallel()
 	var output bytes.Buffer
-	if _, err := parseOptions([]string{"-help"}, &output); !errors.Is(err, flag.ErrHelp) {
+	if _, err := program(&options{}).Parse([]string{"--help"}, &output); !errors.Is(err, command.ErrHelp) {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"quick", "only", "rounds", "compare", "connections", "fractions", "overload-connections", "spread", "svg"} {
-		if !strings.Contains(output.String(), "  -"+name) {
-			t.Errorf("no -%s in\n%s", name, &output)
+	for _, name := range []string{"quick", "only", "rounds", "compare", "connections", "fractions", "writers", "spread", "svg"} {
+		if !strings.Contains(output.String(), "  --"+name) {
+			t.Errorf("no --%s in\n%s", name, &output)
 		}
-	}
-	if code := command(t.Context(), []string{"-rounds=none"}, io.Discard, io.Discard); code != exitUsage {
-		t.Errorf("exit code %d", code)
 	}
 }
 
-func TestTheProcessTableIsRead(t *testing.T) {
-	t.Parallel()
-	got, err := parseStat([]byte("42 (a (very) odd) name) S 7 42 42 0 -1 4194560 100 200 0 0 150 50 30 20 20 0 3 0 1000 1 1 1\n"))
-	want := stat{parent: 7, cpu: 2 * time.Second, children: 500 * time.Millisecond}
-	if err != nil || got != want {
-		t.Errorf("%+v, %v", got, err)
+// startBaseline starts a turn of the baseline server, which needs no databases.
+func startBaseline(t *testing.T, path string, env ...string) (*instance, error) {
+	t.Helper()
+	s := &servers{options: &options{Users: 10, Spread: time.Hour}, dir: t.TempDir()}
+	i, err := s.start(t.Context(), subject{mode: report.Baseline, program: harness.Program{Path: path, Env: env}})
+	if i == nil {
+		t.Fatal(err)
 	}
-	for _, text := range []string{"", "42", "42 (sh) S", "42 (sh) S a b c d e f g h i j k l m n o p"} {
-		if got, err := parseStat([]byte(text)); err == nil {
-			t.Errorf("%q: %+v", text, got)
-		}
-	}
-	all, err := parseMachine([]byte("cpu  100 10 200 5000 77 1 9 30 0 0\ncpu0 1 1 1 1 1 1 1 1 0 0\n"))
-	if err != nil || all != 3500*time.Millisecond {
-		t.Errorf("%s, %v", all, err)
-	}
-	for _, text := range []string{"", "cpu 1 2 3", "cpu a b c d e f g h"} {
-		if got, err := parseMachine([]byte(text)); err == nil {
-			t.Errorf("%q: %s", text, got)
-		}
-	}
-	if _, err := treeCPU(os.Getpid()); err != nil {
-		t.Error(err)
-	}
-	for _, field := range []string{"VmRSS", "VmHWM"} {
-		if n, err := process.Memory(os.Getpid(), field); err != nil || n < 1<<20 {
-			t.Errorf("%s: %d, %v", field, n, err)
-		}
-	}
-	if _, err := process.Memory(os.Getpid(), "VmNonsense"); err == nil {
-		t.Error("a field that isn't there has a value")
-	}
+	return i, err
 }
 
-// TestTheBareServer also sees that a process is measured and ended.
-func TestTheBareServer(t *testing.T) {
+// TestBaseline also checks that a process is measured and ended.
+func TestBaseline(t *testing.T) {
 	t.Parallel()
-	address, err := freeAddress(t.Context())
+	i, err := startBaseline(t, os.Args[0], serveBaselineEnv+"=1")
+	t.Cleanup(func() {
+		if err := i.leave(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := process.Start("server", t.TempDir(), []string{asProgram + "=1"}, os.Args[0], bareCommand, address)
-	if err != nil {
-		t.Fatal(err)
+	// The system counts CPU time in hundredths of a second: until there is one.
+	if !harness.PollUntil(time.Minute, func() bool {
+		result, cpu, err := i.send(t.Context(), &generator.Load{Connections: 4, Duration: 300 * time.Millisecond})
+		if err != nil || result.Stored == 0 || len(result.Statuses) != 1 || result.Statuses["202"] == 0 {
+			t.Errorf("%d stored, %v, %v", result.Stored, result.Statuses, err)
+		}
+		return t.Failed() || cpu.server > 0 && cpu.generator > 0 && cpu.machine > 0 && cpu.postgres == 0
+	}) {
+		t.Error("no CPU time was spent")
 	}
-	t.Cleanup(func() { _ = p.Stop() })
-	in := &instance{subject: subject{mode: modeBare}, address: address, process: p, ledger: &generator.Ledger{}}
-	if in.source, err = generator.NewSource(generator.Config{Users: 10, Spread: time.Hour, Base: time.Now()}); err != nil {
-		t.Fatal(err)
-	}
-	if err := in.awaitReady(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	result, cost, err := in.run(t.Context(), &generator.Load{Connections: 4, Duration: 300 * time.Millisecond})
-	if err != nil || result.Stored == 0 || len(result.Statuses) != 1 || cost.server <= 0 || cost.generator <= 0 {
-		t.Errorf("%d stored, %v, %+v, %v", result.Stored, result.Statuses, cost, err)
-	}
-	if findings, err := in.audit(t.Context()); findings != nil || err != nil {
+	if findings, err := i.audit(t.Context()); findings != nil || err != nil {
 		t.Errorf("it stores nothing, and is audited: %v, %v", findings, err)
 	}
-	if err := p.Stop(); err != nil {
+	pid := i.product.PID()
+	if err := i.leave(t.Context()); err != nil {
 		t.Error(err)
 	}
-	if !errors.Is(syscall.Kill(p.PID(), 0), syscall.ESRCH) {
-		t.Errorf("process %d is left", p.PID())
+	if !errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
+		t.Errorf("process %d is left", pid)
 	}
-	if err := p.HasEnded(); err == nil {
-		t.Error("it ended, and nobody noticed")
+	if _, err := os.Stat(i.dir); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("%s is left: %v", i.dir, err)
 	}
 }
 
-func TestAServerThatDoesntStartIsExplained(t *testing.T) {
+func TestServerThatEndsIsReported(t *testing.T) {
 	t.Parallel()
-	p, err := process.Start("a shell", t.TempDir(), nil, "/bin/sh", "-c", "echo the reason >&2; exit 3")
+	i, err := startBaseline(t, os.Args[0], serveBaselineEnv+"=1")
 	if err != nil {
 		t.Fatal(err)
 	}
-	in := &instance{address: "127.0.0.1:1", process: p}
-	err = in.awaitReady(t.Context())
-	if err == nil || !strings.Contains(err.Error(), "the reason") {
-		t.Errorf("%v", err)
+	// Not by the harness, which would expect it.
+	if err := syscall.Kill(i.product.PID(), syscall.SIGKILL); err != nil {
+		t.Fatal(err)
 	}
-	if _, err := process.Start("server", t.TempDir(), nil, filepath.Join(t.TempDir(), "nothing")); err == nil {
-		t.Error("a program that isn't there starts")
+	<-i.product.Process().Ended()
+	if _, _, err := i.send(t.Context(), &generator.Load{Connections: 1, Duration: 100 * time.Millisecond}); err == nil || !strings.Contains(err.Error(), "ended by itself") {
+		t.Errorf("it says: %v", err)
 	}
 }
 
-func TestEmptyBatchesTellWhetherThereAreBatches(t *testing.T) {
+func TestServerThatDoesNotStart(t *testing.T) {
+	t.Parallel()
+	program := filepath.Join(t.TempDir(), "server")
+	if err := os.WriteFile(program, []byte("#!/bin/sh\necho the reason >&2\nexit 3\n"), 0o700); err != nil { //nolint:gosec // a program
+		t.Fatal(err)
+	}
+	i, err := startBaseline(t, program)
+	if err == nil || !strings.Contains(err.Error(), "the reason") {
+		t.Errorf("it says: %v", err)
+	}
+	_ = i.leave(t.Context()) // says the same
+}
+
+func TestProbeBatches(t *testing.T) {
 	t.Parallel()
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /events", func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusUnprocessableEntity) })
 	for handler, want := range map[http.Handler]int{mux: http.StatusUnprocessableEntity, http.NewServeMux(): http.StatusNotFound} {
 		server := httptest.NewServer(handler)
-		if status, err := probeBatches(t.Context(), strings.TrimPrefix(server.URL, "http://")); status != want || err != nil {
+		if status, err := probeBatches(t.Context(), server.URL); status != want || err != nil {
 			t.Errorf("%d, %v, not %d", status, err, want)
 		}
 		server.Close()
 	}
 }
 
-func TestTheRootIsFound(t *testing.T) {
-	t.Parallel()
-	root, err := checkout.Root()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(filepath.Join(root, "load", "main_test.go")); err != nil {
-		t.Error(err)
-	}
-}
-
-// TestAnInterruptLeavesNothing ends the program as soon as it has begun.
-func TestAnInterruptLeavesNothing(t *testing.T) {
+// TestInterrupt ends the program as soon as it has begun.
+func TestInterrupt(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	var stderr bytes.Buffer
-	if code := command(ctx, []string{"-quick"}, io.Discard, &stderr); code != exitInterrupted {
+	if code := program(&options{}).Execute(ctx, []string{"--quick"}, io.Discard, &stderr); code != command.ExitInterrupted {
 		t.Errorf("exit code %d: %s", code, &stderr)
 	}
 }

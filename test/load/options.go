@@ -2,239 +2,123 @@ package main
 
 import (
 	"errors"
-	"flag"
 	"fmt"
-	"io"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
+	"highload.example/analytics/internal/harness"
 	"highload.example/analytics/test/load/report"
 )
 
-// The parts that -only chooses from.
-const (
-	partSaturation = "saturation"
-	partRates      = "rates"
-	partBatches    = "batches"
-	partOverload   = "overload"
-)
-
-var allParts = []string{partSaturation, partRates, partBatches, partOverload}
-
 // serverWriters is how many writers the product has, pgWriters in
-// impl/app/deployment.go, which a test holds this to.
+// impl/app/deployment.go, which a test compares this with.
 const serverWriters = 2
+
+const description = `Measures the product on this machine, next to a bare net/http server and a bare loop of inserts, and checks that every accepted event is stored exactly once.
+
+It needs Linux, PostgreSQL and Redis (the programs, not running servers), takes about a quarter of an hour, and wants the machine for itself.`
 
 // options are the flags.
 type options struct {
-	quick   bool
-	parts   []string
-	rounds  int
-	binary  string
-	compare []build
+	Quick   bool     `help:"Check in under a minute that everything works. The figures mean nothing, and no page in docs/ is written."`
+	Only    []string `default:"saturation,rates,batches" enum:"saturation,rates,batches" help:"Parts to run, with commas. Rates also measure saturation once: they are shares of it."`
+	Rounds  int      `default:"3" quick:"1" help:"Number of rounds. In each every subject has its turn, and the medians are reported."`
+	Binary  string   `type:"existingfile" private:"" placeholder:"FILE" help:"The product's program. Default: built from this repository."`
+	Compare []build  `sep:"none" placeholder:"LABEL=FILE" help:"Another build of the product to measure in the same run. May be repeated."`
 
-	connections int
-	duration    time.Duration
-	warmUp      time.Duration
+	Connections int           `default:"512" quick:"64" help:"Number of connections for saturation and rates."`
+	Duration    time.Duration `default:"8s" quick:"800ms" help:"How long saturation and batches are measured in each round."`
+	WarmUp      time.Duration `default:"2s" quick:"200ms" help:"How long they run before, unmeasured."`
 
-	fractions    []float64
-	rateDuration time.Duration
-	rateWarmUp   time.Duration
+	Fractions    []float64     `default:"0.1,0.25,0.5,0.7,0.85,0.95,1.1" quick:"0.25,0.5,1.1" help:"Rates as shares of saturation, with commas. The goals need 0.5."`
+	RateDuration time.Duration `default:"6s" quick:"600ms" help:"How long each rate is measured in each round."`
+	RateWarmUp   time.Duration `default:"1s" quick:"200ms" help:"How long each rate runs before, unmeasured."`
 
-	batch            int
-	batchConnections int
-	writers          int
+	Batch            int `default:"1000" help:"Number of events in a batch, at most 5000."`
+	BatchConnections int `default:"16" quick:"4" help:"Number of connections that send batches."`
+	Writers          int `default:"2" help:"Number of connections of the loop of inserts: as many as the server has writers."`
 
-	overloadConnections int
-	overloadDuration    time.Duration
+	Users  int64         `default:"200000" help:"Number of users."`
+	Spread time.Duration `default:"10s" help:"How long before it is sent an event may have happened."`
+	Seed   uint64        `default:"1" help:"All events follow from it."`
 
-	users  int64
-	spread time.Duration
-	seed   uint64
-
-	dir                 string
-	json, markdown, svg string
-	command             string // how the program was called, without paths
+	Dir      string `type:"existingdir" private:"" placeholder:"DIR" help:"Where the databases are made, on the disk to measure. Default: where temporary files are."`
+	JSON     string `name:"json" default:"test/results/load.json" quick:"test/results/load-quick.json" private:"" help:"File for every figure, from the repository's root like the next two."`
+	Markdown string `default:"docs/benchmarks.md" quick:"test/results/load-quick.md" private:"" help:"File for the page."`
+	SVG      string `name:"svg" default:"docs/benchmarks/latest.svg" quick:"test/results/load-quick.svg" private:"" help:"File for the picture."`
 }
 
 // build is another build of the product, to compare with.
 type build struct{ label, binary string }
 
-const synopsis = `load measures the product on this machine, next to a bare net/http server and a
-bare loop of inserts, and checks that everything accepted is stored exactly once.
-
-usage: go run . [flags]                 in the directory load
-
-It needs Linux, PostgreSQL and Redis (the programs, not running servers), takes
-about a quarter of an hour, and wants the machine for itself. Durations are
-written like 500ms, 8s or 1m.
-
-`
-
-// parseOptions reads the flags. Its error was printed to output already.
-func parseOptions(args []string, output io.Writer) (*options, error) {
-	o := &options{}
-	set := flag.NewFlagSet("load", flag.ContinueOnError)
-	set.SetOutput(output)
-	set.Usage = func() {
-		fmt.Fprint(output, synopsis)
-		set.PrintDefaults()
+// UnmarshalText reads LABEL=FILE.
+func (b *build) UnmarshalText(text []byte) error {
+	label, file, found := strings.Cut(string(text), "=")
+	if !found || label == "" || file == "" {
+		return errors.New("write LABEL=FILE")
 	}
-	set.BoolVar(&o.quick, "quick", false, "see in under a minute that everything works; the figures mean nothing,\nand go to load/results unless the paths are given")
-	only := set.String("only", strings.Join(allParts, ","), "`parts` to run, with commas; rates and overload also measure saturation once,\nbecause their rates are shares of it")
-	set.IntVar(&o.rounds, "rounds", 3, "`number` of rounds; in each every subject has its turn, and the medians are reported")
-	set.StringVar(&o.binary, "binary", "", "`file` of the product's program (default: built from ../cmd/analytics)")
-	set.Func("compare", "`label=file` of another build of the product to measure in the same run; may be repeated", func(text string) error {
-		label, file, found := strings.Cut(text, "=")
-		if !found || label == "" || file == "" {
-			return errors.New("write label=file")
-		}
-		o.compare = append(o.compare, build{label: label, binary: file})
-		return nil
-	})
-	set.IntVar(&o.connections, "connections", 512, "`number` of connections for saturation and rates")
-	set.DurationVar(&o.duration, "duration", 8*time.Second, "how long saturation and batches are measured in each round")
-	set.DurationVar(&o.warmUp, "warm-up", 2*time.Second, "how long they run before, unmeasured")
-	fractions := set.String("fractions", "0.1,0.25,0.5,0.7,0.85,0.95,1.1", "`shares` of saturation that the rates are, with commas; the goals need 0.5")
-	set.DurationVar(&o.rateDuration, "rate-duration", 6*time.Second, "how long each rate is measured in each round")
-	set.DurationVar(&o.rateWarmUp, "rate-warm-up", time.Second, "how long each rate runs before, unmeasured")
-	set.IntVar(&o.batch, "batch", 1000, "`events` in a batch, at most 5000")
-	set.IntVar(&o.batchConnections, "batch-connections", 16, "`number` of connections that send batches")
-	set.IntVar(&o.writers, "writers", serverWriters, "`number` of connections of the loop of inserts: as many as the server has writers")
-	set.IntVar(&o.overloadConnections, "overload-connections", 1024, "`number` of connections while the database is stopped")
-	set.DurationVar(&o.overloadDuration, "overload-duration", 15*time.Second, "how long the database is stopped")
-	set.Int64Var(&o.users, "users", 200_000, "`number` of users")
-	set.DurationVar(&o.spread, "spread", 10*time.Second, "how long before it is sent an event may have happened")
-	set.Uint64Var(&o.seed, "seed", 1, "`number` that all events follow from")
-	set.StringVar(&o.dir, "dir", "", "`directory` for the databases, on the disk to measure (default: the system's temporary one)")
-	set.StringVar(&o.json, "json", "docs/benchmarks/latest.json", "`file` for every figure, from the repository's root like the next two")
-	set.StringVar(&o.markdown, "markdown", "docs/benchmarks.md", "`file` for the page")
-	set.StringVar(&o.svg, "svg", "docs/benchmarks/latest.svg", "`file` for the picture")
-	if err := set.Parse(args); err != nil {
-		return nil, err
-	}
-	given := map[string]bool{}
-	set.Visit(func(f *flag.Flag) { given[f.Name] = true })
-	o.command = commandLine(set, o.compare)
-	o.parts = strings.Split(*only, ",")
-	var err error
-	if o.quick {
-		o.shorten(given, fractions)
-	}
-	if o.fractions, err = parseFractions(*fractions); err == nil {
-		err = o.validate(set.Args())
-	}
+	file, err := filepath.Abs(file)
 	if err != nil {
-		fmt.Fprintf(output, "load: %v\nload: `go run . -help` explains the flags\n", err)
+		return fmt.Errorf("finding %s: %w", file, err)
 	}
-	return o, err
+	*b = build{label: label, binary: file}
+	return nil
 }
 
-// shorten makes tiny everything that wasn't asked for.
-func (o *options) shorten(given map[string]bool, fractions *string) {
-	change(given, "rounds", &o.rounds, 1)
-	change(given, "connections", &o.connections, 64)
-	change(given, "duration", &o.duration, 800*time.Millisecond)
-	change(given, "warm-up", &o.warmUp, 200*time.Millisecond)
-	change(given, "fractions", fractions, "0.25,0.5,1.1")
-	change(given, "rate-duration", &o.rateDuration, 600*time.Millisecond)
-	change(given, "rate-warm-up", &o.rateWarmUp, 200*time.Millisecond)
-	change(given, "batch-connections", &o.batchConnections, 4)
-	change(given, "overload-connections", &o.overloadConnections, 256)
-	change(given, "overload-duration", &o.overloadDuration, 7*time.Second)
-	change(given, "json", &o.json, "load/results/quick.json")
-	change(given, "markdown", &o.markdown, "load/results/quick.md")
-	change(given, "svg", &o.svg, "load/results/quick.svg")
-}
+// String shows the file's name alone.
+func (b build) String() string { return b.label + "=" + filepath.Base(b.binary) }
 
-func change[T any](given map[string]bool, name string, value *T, to T) {
-	if !given[name] {
-		*value = to
-	}
-}
-
-func parseFractions(text string) ([]float64, error) {
-	var all []float64
-	for part := range strings.SplitSeq(text, ",") {
-		f, err := strconv.ParseFloat(strings.TrimSpace(part), 64)
-		if err != nil || f <= 0 || f > 10 {
-			return nil, fmt.Errorf("-fractions: %q is not a number from 0 to 10", part)
-		}
-		all = append(all, f)
-	}
-	slices.Sort(all)
-	return all, nil
-}
-
-func (o *options) validate(rest []string) error {
-	if len(rest) > 0 {
-		return fmt.Errorf("%q is no flag and no command", rest[0])
-	}
-	for _, part := range o.parts {
-		if !slices.Contains(allParts, part) {
-			return fmt.Errorf("-only: %q is no part; there are %s", part, strings.Join(allParts, ", "))
-		}
-	}
+// Validate checks the flags.
+func (o *options) Validate() error {
 	for name, n := range map[string]int{
-		"rounds": o.rounds, "connections": o.connections, "batch": o.batch, "batch-connections": o.batchConnections,
-		"writers": o.writers, "overload-connections": o.overloadConnections,
+		"rounds": o.Rounds, "connections": o.Connections, "batch": o.Batch, "batch-connections": o.BatchConnections, "writers": o.Writers,
 	} {
 		if n < 1 {
-			return fmt.Errorf("-%s must be at least 1, not %d", name, n)
+			return fmt.Errorf("--%s must be at least 1, not %d", name, n)
 		}
 	}
-	for name, d := range map[string]time.Duration{
-		"duration": o.duration, "rate-duration": o.rateDuration, "overload-duration": o.overloadDuration, "spread": o.spread,
-	} {
+	for name, d := range map[string]time.Duration{"duration": o.Duration, "rate-duration": o.RateDuration, "spread": o.Spread} {
 		if d < 100*time.Millisecond {
-			return fmt.Errorf("-%s must be at least 100ms, not %s", name, d)
+			return fmt.Errorf("--%s must be at least 100ms, not %s", name, d)
 		}
 	}
-	if o.batch > 5000 {
-		return fmt.Errorf("-batch: the service takes at most 5000 events at once, not %d", o.batch)
+	if o.Batch > 5000 {
+		return fmt.Errorf("--batch: the service takes at most 5000 events at once, not %d", o.Batch)
 	}
-	labels := map[string]bool{"bare": true, "replica": true, "embedded": true, "": true}
-	for _, b := range o.compare {
+	for _, f := range o.Fractions {
+		if f <= 0 || f > 10 {
+			return fmt.Errorf("--fractions: %g is not above 0 and at most 10", f)
+		}
+	}
+	slices.Sort(o.Fractions)
+	labels := map[string]bool{report.Baseline: true, report.Replica: true, report.Embedded: true}
+	for _, b := range o.Compare {
 		if labels[b.label] {
-			return fmt.Errorf("-compare: the label %q is taken: choose another", b.label)
+			return fmt.Errorf("--compare: the label %q is taken: choose another", b.label)
 		}
 		labels[b.label] = true
 	}
 	return nil
 }
 
-func (o *options) has(part string) bool { return slices.Contains(o.parts, part) }
-
-// commandLine tells how the program was called. Files are told by their names
-// alone: where they are on this machine is nobody's business.
-func commandLine(set *flag.FlagSet, compare []build) string {
-	words := []string{"go run ."}
-	set.Visit(func(f *flag.Flag) {
-		value := f.Value.String()
-		switch f.Name {
-		case "compare":
-			return // below
-		case "binary", "dir", "json", "markdown", "svg":
-			value = filepath.Base(value)
-		}
-		words = append(words, "-"+f.Name+"="+value)
-	})
-	for _, b := range compare {
-		words = append(words, "-compare="+b.label+"="+filepath.Base(b.binary))
+// results names the file with every figure as the page does.
+func (o *options) results() string {
+	if filepath.IsAbs(o.JSON) {
+		return filepath.Base(o.JSON)
 	}
-	return strings.Join(words, " ")
+	return o.JSON
 }
+
+func (o *options) has(part string) bool { return slices.Contains(o.Only, part) }
 
 func describeSettings(o *options) report.Settings {
 	seconds := time.Duration.Seconds
 	return report.Settings{
-		Parts: o.parts, Rounds: o.rounds, Connections: o.connections, Duration: seconds(o.duration), WarmUp: seconds(o.warmUp),
-		Fractions: o.fractions, RateDuration: seconds(o.rateDuration), RateWarmUp: seconds(o.rateWarmUp),
-		Batch: o.batch, BatchConnections: o.batchConnections, Writers: o.writers,
-		OverloadConnections: o.overloadConnections, OverloadDuration: seconds(o.overloadDuration),
-		Users: o.users, Spread: seconds(o.spread), Seed: o.seed, RateLimit: unlimited, Postgres: durable, GivenBinary: o.binary != "",
+		Parts: o.Only, Rounds: o.Rounds, Connections: o.Connections, Duration: seconds(o.Duration), WarmUp: seconds(o.WarmUp),
+		Fractions: o.Fractions, RateDuration: seconds(o.RateDuration), RateWarmUp: seconds(o.RateWarmUp),
+		Batch: o.Batch, BatchConnections: o.BatchConnections, Writers: o.Writers,
+		Users: o.Users, Spread: seconds(o.Spread), Seed: o.Seed, RateLimit: harness.UnlimitedRate, Postgres: durable, GivenBinary: o.Binary != "",
 	}
 }

@@ -16,16 +16,16 @@ import (
 func micros(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
 
 // saturate sends single events as fast as the server takes them.
-func (x *experiment) saturate(ctx context.Context, in *instance, round int) error {
-	result, cost, err := in.run(ctx, &generator.Load{
-		Connections: x.options.connections, WarmUp: x.options.warmUp, Duration: x.options.duration,
+func (x *experiment) saturate(ctx context.Context, i *instance, round int) error {
+	result, cost, err := i.send(ctx, &generator.Load{
+		Connections: x.options.Connections, WarmUp: x.options.WarmUp, Duration: x.options.Duration,
 	})
 	if err != nil {
 		return err
 	}
-	p := x.phase(in.name(), round, &result, cost, in)
+	p := x.phase(i.name(), round, &result, cost, i)
 	x.document.Saturation = append(x.document.Saturation, p)
-	x.progress.Finish("saturation, round %d, %s: %s", round, in.name(), summary(&p))
+	x.progress.Finish("saturation, round %d, %s: %s", round, i.name(), summary(&p))
 	if result.Stored == 0 {
 		return errors.New("no event at all was accepted")
 	}
@@ -51,24 +51,24 @@ func summary(p *report.Phase) string {
 }
 
 // rates sends single events at fixed rates, the lowest first.
-func (x *experiment) rates(ctx context.Context, in *instance, round int) error {
-	saturation := report.MedianThroughput(x.document.Saturation, in.name())
+func (x *experiment) rates(ctx context.Context, i *instance, round int) error {
+	saturation := report.MedianThroughput(x.document.Saturation, i.name())
 	if saturation == 0 {
 		return errors.New("its saturation isn't known, and rates are shares of it")
 	}
-	for _, fraction := range x.options.fractions {
+	for _, fraction := range x.options.Fractions {
 		offered := saturation * fraction
-		x.progress.Begin(fmt.Sprintf("rates, round %d, %s, %.0f/s", round, in.name(), offered))
-		result, cost, err := in.run(ctx, &generator.Load{
-			Connections: x.options.connections, Rate: offered, WarmUp: x.options.rateWarmUp, Duration: x.options.rateDuration,
+		x.progress.Begin(fmt.Sprintf("rates, round %d, %s, %.0f/s", round, i.name(), offered))
+		result, cost, err := i.send(ctx, &generator.Load{
+			Connections: x.options.Connections, Rate: offered, WarmUp: x.options.RateWarmUp, Duration: x.options.RateDuration,
 		})
 		if err != nil {
 			return err
 		}
-		p := x.phase(in.name(), round, &result, cost, in)
+		p := x.phase(i.name(), round, &result, cost, i)
 		p.Fraction, p.Offered = fraction, offered
 		x.document.Rates = append(x.document.Rates, p)
-		x.progress.Finish("rates, round %d, %s at %g of saturation (%.0f/s): %s", round, in.name(), fraction, offered, summary(&p))
+		x.progress.Finish("rates, round %d, %s at %g of saturation (%.0f/s): %s", round, i.name(), fraction, offered, summary(&p))
 	}
 	return nil
 }

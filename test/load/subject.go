@@ -4,175 +4,124 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"os"
 	"path/filepath"
-	"time"
+	"strings"
 
+	"highload.example/analytics/internal/harness"
 	"highload.example/analytics/test/load/generator"
-	"highload.example/analytics/test/load/internal/process"
+	"highload.example/analytics/test/load/report"
 )
 
-// mode is how a subject keeps events.
-type mode string
-
-const (
-	modeBare     mode = "bare"     // not at all
-	modeReplica  mode = "replica"  // in PostgreSQL, with Redis
-	modeEmbedded mode = "embedded" // in SQLite
-)
-
-// subject is what is measured.
+// subject is what is measured: a build of the product, or the baseline.
 type subject struct {
-	label  string // of another build; empty: this one
-	mode   mode
-	binary string
+	label   string // of another build; empty: this one
+	mode    string // report.Baseline, report.Replica (PostgreSQL and Redis) or report.Embedded (SQLite)
+	program harness.Program
 }
 
-func (s subject) name() string {
-	if s.label == "" {
-		return string(s.mode)
-	}
-	return s.label + " " + string(s.mode)
-}
+func (s subject) name() string { return report.SubjectName(s.label, s.mode) }
 
 // subjects returns all, in the order in which they take turns.
-func (s *stand) subjects() []subject {
-	all := []subject{{mode: modeBare}, {mode: modeReplica, binary: s.binary}, {mode: modeEmbedded, binary: s.binary}}
-	for _, b := range s.options.compare {
+func (s *servers) subjects() []subject {
+	all := []subject{
+		{mode: report.Baseline, program: harness.Program{Path: s.self, Env: []string{serveBaselineEnv + "=1"}}},
+		{mode: report.Replica, program: s.product}, {mode: report.Embedded, program: s.product},
+	}
+	for _, b := range s.options.Compare {
+		program := harness.Program{Path: b.binary}
 		all = append(all,
-			subject{label: b.label, mode: modeReplica, binary: b.binary}, subject{label: b.label, mode: modeEmbedded, binary: b.binary})
+			subject{label: b.label, mode: report.Replica, program: program}, subject{label: b.label, mode: report.Embedded, program: program})
 	}
 	return all
 }
 
 // instance is a subject at its turn: a process of its own, and a database that was
-// empty when the turn began, so that no round inherits another's rows.
+// empty when the turn began: no round inherits another's rows.
 type instance struct {
 	subject
 
-	stand    *stand
-	address  string
-	process  *process.Process
-	database *database // of a replica
+	servers  *servers
+	product  *harness.Product // or the baseline server
+	run      uint16
+	database string // a replica's: the URL
 	dir      string
 	source   *generator.Source
 	ledger   *generator.Ledger
 }
 
-// unlimited is a rate limit that nobody reaches; 0 would take the limiter out of
-// the way that is measured.
-const unlimited = "1000000000"
-
 // start begins a subject's turn. The caller calls leave, also after an error
 // when there is an instance.
-func (s *stand) start(ctx context.Context, sub subject) (*instance, error) {
-	in := &instance{subject: sub, stand: s}
-	number, source, ledger, err := s.newRun()
-	if err != nil {
+func (s *servers) start(ctx context.Context, sub subject) (*instance, error) {
+	i := &instance{subject: sub, servers: s}
+	var err error
+	if i.run, i.source, i.ledger, err = s.newRun(); err != nil {
 		return nil, err
 	}
-	in.source, in.ledger = source, ledger
-	in.dir = filepath.Join(s.dir, fmt.Sprintf("turn-%d", number))
-	if err := os.Mkdir(in.dir, 0o700); err != nil {
+	i.dir = filepath.Join(s.dir, fmt.Sprintf("run-%d", i.run))
+	if err := os.Mkdir(i.dir, 0o700); err != nil {
 		return nil, fmt.Errorf("making a directory: %w", err)
 	}
-	if in.address, err = freeAddress(ctx); err != nil {
-		return in, err
-	}
-	env := []string{"ADDR=" + in.address, "RATE_LIMIT=" + unlimited}
-	program, args := sub.binary, []string(nil)
+	settings := []string{"RATE_LIMIT=" + harness.UnlimitedRate}
 	switch sub.mode {
-	case modeBare:
-		program, args = s.self, []string{bareCommand, in.address}
-	case modeReplica:
-		if err := s.wakeDatabases(); err != nil {
-			return in, err
+	case report.Replica:
+		if err := s.resume(); err != nil {
+			return i, err
 		}
-		if in.database, err = s.makeDatabase(ctx, number); err != nil {
-			return in, err
+		if i.database, err = s.makeDatabase(ctx, i.run); err != nil {
+			return i, err
 		}
-		env = append(env, "PG_URL="+in.database.url, "REDIS_URL="+s.redis.URL())
-	case modeEmbedded:
-		env = append(env, "DATA_DIR="+filepath.Join(in.dir, "data"))
+		settings = append(settings, "PG_URL="+i.database, "REDIS_URL="+s.redis.URL())
+	case report.Embedded:
+		settings = append(settings, "DATA_DIR="+filepath.Join(i.dir, "data"))
 	}
-	if in.process, err = process.Start(sub.name(), in.dir, env, program, args...); err != nil {
-		return in, err
-	}
-	if err := in.awaitReady(ctx); err != nil {
-		return in, fmt.Errorf("starting %s: %w", sub.name(), err)
-	}
-	return in, nil
+	i.product, err = harness.StartProduct(ctx, harness.ProductConfig{
+		Program: sub.program, Name: sub.name(), Env: settings, Dir: i.dir, LogFile: filepath.Join(i.dir, "server.log"),
+	})
+	return i, err
 }
 
-const (
-	startTimeout = time.Minute
-	askEvery     = 20 * time.Millisecond
-)
-
-// awaitReady waits until the server takes requests.
-func (in *instance) awaitReady(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, startTimeout)
-	defer cancel()
-	ticker := time.NewTicker(askEvery)
-	defer ticker.Stop()
-	for {
-		status, _, err := ask(ctx, in.address, "/readyz")
-		// The bare server answers 202 to everything.
-		if err == nil && (status == http.StatusOK || status == http.StatusAccepted) {
-			return nil
-		}
-		if err := in.process.HasEnded(); err != nil {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("it isn't ready (status %d, %w)\n%s", status, errors.Join(err, ctx.Err()), in.process.LastWords())
-		case <-ticker.C:
-		}
-	}
-}
+// address returns the process's host:port.
+func (i *instance) address() string { return strings.TrimPrefix(i.product.URL, "http://") }
 
 // meter returns a meter for the turn.
-func (in *instance) meter() (*meter, error) {
-	m := &meter{server: in.process.PID()}
-	if in.mode != modeReplica {
+func (i *instance) meter() (*meter, error) {
+	m := &meter{server: i.product.PID()}
+	if i.mode != report.Replica {
 		return m, nil
 	}
 	var postgresErr, redisErr error
-	m.postgres, postgresErr = in.stand.postgres.PID()
-	m.redis, redisErr = in.stand.redis.PID()
+	m.postgres, postgresErr = i.servers.postgres.PID()
+	m.redis, redisErr = i.servers.redis.PID()
 	return m, errors.Join(postgresErr, redisErr)
 }
 
-// run sends a load and measures what it costs.
-func (in *instance) run(ctx context.Context, l *generator.Load) (generator.Result, spending, error) {
-	m, err := in.meter()
+// send sends a load and measures what it costs.
+func (i *instance) send(ctx context.Context, l *generator.Load) (generator.Result, cpuTimes, error) {
+	m, err := i.meter()
 	if err != nil {
-		return generator.Result{}, spending{}, err
+		return generator.Result{}, cpuTimes{}, err
 	}
-	l.Address, l.Source, l.Ledger = in.address, in.source, in.ledger
+	l.Address, l.Source, l.Ledger = i.address(), i.source, i.ledger
 	l.OnMeasure, l.OnEnd = m.begin, m.end
 	result, err := l.Prepare().Do(ctx)
-	if ended := in.process.HasEnded(); ended != nil {
-		return result, spending{}, ended
+	if died := i.product.Died(); died != nil {
+		return result, cpuTimes{}, died
 	}
 	return result, m.spent(), err
 }
 
-// leave ends the turn, whatever state it is in.
-func (in *instance) leave(ctx context.Context) error {
-	// The databases go on and everything is cleaned up also after an interrupt.
-	ctx = context.WithoutCancel(ctx)
+// leave ends the turn, whatever state it is in, also after an interrupt.
+func (i *instance) leave(ctx context.Context) error {
 	var errs []error
-	if in.process != nil {
-		errs = append(errs, in.process.Stop())
+	if i.product != nil && i.product.Process() != nil {
+		errs = append(errs, i.product.Close(ctx))
 	}
-	if in.database != nil {
-		errs = append(errs, in.stand.dropDatabase(ctx, in.database))
+	if i.database != "" {
+		errs = append(errs, i.servers.dropDatabase(ctx, i.run))
 	}
-	if in.mode == modeReplica {
-		errs = append(errs, in.stand.restDatabases())
+	if i.mode == report.Replica {
+		errs = append(errs, i.servers.pause())
 	}
-	return errors.Join(append(errs, os.RemoveAll(in.dir))...)
+	return errors.Join(append(errs, os.RemoveAll(i.dir))...)
 }

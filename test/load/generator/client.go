@@ -15,7 +15,7 @@ type client struct {
 	reader  *bufio.Reader
 	dialer  net.Dialer
 
-	mu       sync.Mutex // for those who cut it off
+	mu       sync.Mutex // for until, which cuts it off
 	conn     net.Conn
 	deadline time.Time
 }

@@ -1,8 +1,8 @@
 // Package generator makes events, sends them at a server as fast as it can or at a
-// fixed rate, measures the answers, and keeps a record of every event's fate that
-// can be held against what the server stored.
+// fixed rate, measures the responses, and keeps a record of every event's outcome that
+// can be compared with what the server stored.
 //
-// It shares the machine with the server, so whatever it costs flatters nobody:
+// It shares the machine with the server, which its own cost slows down:
 // connections are plain sockets, requests are written into reused buffers, and
 // nothing is allocated per request.
 package generator
@@ -51,7 +51,7 @@ type Config struct {
 }
 
 // Source makes the events of one run. An event is a function of the source and
-// the event's number, so that what was sent needs no memory. It is safe for
+// the event's number: what was sent needs no memory. It is safe for
 // concurrent use.
 type Source struct {
 	config  Config

@@ -38,7 +38,7 @@ func TestAnIDLeadsBackToItsNumber(t *testing.T) {
 		if got, ours := s.Number(id); !ours || got != number {
 			r.Fatalf("%s of %d leads to %d, %t", id, number, got, ours)
 		}
-		// One bit of it changed, and it is nobody's.
+		// With one bit changed it is no id of this run.
 		bit := rapid.IntRange(0, 127).Draw(r, "bit")
 		id[bit/8] ^= 1 << (bit % 8)
 		if got, ours := s.Number(id); ours {

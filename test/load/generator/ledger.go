@@ -5,7 +5,7 @@ import (
 	"sync/atomic"
 )
 
-// Outcome is what the sender knows of an event's fate.
+// Outcome is what the sender knows of what became of an event.
 type Outcome byte
 
 // The outcomes. The zero value means that no event has the number.

@@ -50,7 +50,8 @@ type Load struct {
 	from, to  atomic.Int64 // what is measured, in nanoseconds since begin; 0: not yet
 	stopped   atomic.Bool
 	stop      chan struct{}
-	accepted  atomic.Int64 // the first 202 after AwaitAccepted, in nanoseconds since begin
+	enough    <-chan struct{} // ends what is measured before Duration is over: tests wait for no time
+	accepted  atomic.Int64    // the first 202 after AwaitAccepted, in nanoseconds since begin
 	awaiting  atomic.Bool
 	acceptedC chan struct{}
 }
@@ -154,7 +155,7 @@ func (l *Load) conduct(ctx context.Context) error {
 		}
 	}
 	l.from.Store(l.now())
-	if err := wait(ctx, l.Duration, nil); err != nil {
+	if err := wait(ctx, l.Duration, l.enough); err != nil {
 		return err
 	}
 	l.to.Store(l.now())
@@ -290,7 +291,7 @@ type answer struct {
 	took   int64 // nanoseconds from sending it, however late that was
 }
 
-// send sends one request and records the fate of its events.
+// send sends one request and records the outcomes of its events.
 func (w *worker) send(ctx context.Context) answer {
 	l := w.load
 	count := max(l.Batch, 1)
@@ -329,7 +330,7 @@ func (w *worker) send(ctx context.Context) answer {
 	case response.status == http.StatusAccepted && l.Batch > 0:
 		w.kept = response.body
 		a.status = response.status
-		a.stored, err = settle(l.Ledger, first, count, response.body)
+		a.stored, err = resolve(l.Ledger, first, count, response.body)
 		if err != nil {
 			a.status = 0 // an answer that can't be understood is none
 		}
@@ -370,9 +371,9 @@ type receipt struct {
 	} `json:"results"`
 }
 
-// settle records the outcomes that a batch's receipt tells: those that it doesn't
+// resolve records the outcomes that a batch's receipt tells: those that it doesn't
 // list were received. It returns how many are stored.
-func settle(ledger *Ledger, first uint64, count int, body []byte) (stored int, err error) {
+func resolve(ledger *Ledger, first uint64, count int, body []byte) (stored int, err error) {
 	var r receipt
 	if err := json.Unmarshal(body, &r); err != nil {
 		return 0, fmt.Errorf("reading a batch's receipt: %w", err)

@@ -1,12 +1,12 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/prometheus/procfs"
 
 	"highload.example/analytics/test/load/report"
 )
@@ -23,8 +23,8 @@ type document struct {
 	LoadAverage string         `json:"load_average"` // of the minutes before
 	Machine     report.Machine `json:"machine"`
 	Settings    settings       `json:"settings"`
-	// Compared is how many answers were compared with another one and were the same.
-	Compared int      `json:"answers_compared"`
+	// Compared is how many results were compared with another one and were the same.
+	Compared int      `json:"results_compared"`
 	Figures  []figure `json:"figures"`
 }
 
@@ -42,20 +42,15 @@ type settings struct {
 
 // loadAverage is how busy the machine was before.
 func loadAverage() string {
-	text, err := os.ReadFile("/proc/loadavg")
+	fs, err := procfs.NewDefaultFS()
 	if err != nil {
 		return "" // it is no reason to measure nothing
 	}
-	fields := strings.Fields(string(text))
-	return strings.Join(fields[:min(3, len(fields))], " ")
-}
-
-func (d *document) json() ([]byte, error) {
-	text, err := json.MarshalIndent(d, "", "  ")
+	load, err := fs.LoadAvg()
 	if err != nil {
-		return nil, fmt.Errorf("writing the figures: %w", err)
+		return ""
 	}
-	return append(text, '\n'), nil
+	return fmt.Sprintf("%.2f %.2f %.2f", load.Load1, load.Load5, load.Load15)
 }
 
 // names are the figures in their order.
@@ -135,77 +130,37 @@ func (d *document) summary() string {
 		}
 		b.WriteString(strings.TrimRight(line.String(), " ") + "\n")
 	}
-	fmt.Fprintf(&b, "\n%d answers compared with another one, all of them the same\n", d.Compared)
+	fmt.Fprintf(&b, "\n%d results compared with another one, all of them the same\n", d.Compared)
 	return b.String()
 }
 
-// page is a Markdown document in the making.
-type page struct{ strings.Builder }
-
-func (p *page) line(format string, args ...any) { fmt.Fprintf(p, format+"\n", args...) }
-
-func (p *page) table(rows [][]string) {
-	p.line("| %s |", strings.Join(rows[0], " | "))
-	p.line("| --- |%s", strings.Repeat(" ---: |", len(rows[0])-1))
-	for _, row := range rows[1:] {
-		p.line("| %s |", strings.Join(row, " | "))
-	}
-	p.line("")
-}
-
-// markdown is the page.
-func (d *document) markdown() string {
-	p := &page{}
-	p.line("<!-- Made by `make load-questions`: change load/questions, not this. -->")
-	p.line("# Questions: what they cost\n")
+// markdown is the page; results names the file with every figure.
+func (d *document) markdown(results string) string {
+	p := &report.Page{}
+	p.Line("<!-- Made by `make load-queries`: change test/load/queries, not this. -->")
+	p.Line("# Queries: what they cost\n")
 	if !d.Meaningful {
-		p.line("> **These figures mean nothing.** They come from a quick run, which only shows that the program works.\n")
+		p.Line("> **These figures mean nothing.** They come from a quick run, which only shows that the program works.\n")
 	}
-	commit := "unknown"
-	if d.Commit != "" {
-		commit = "`" + d.Commit[:min(12, len(d.Commit))] + "`"
-	}
-	if d.Dirty {
-		commit += " with changes that weren't committed"
-	}
-	p.line("Made with `cd load && %s` in %s on %s, at commit %s. What was tried and decided is in [questions-tried.md](questions-tried.md).\n",
-		d.Command, time.Duration(d.Seconds)*time.Second, d.Started.Format("2006-01-02"), commit)
+	p.Line("Made with `%s` in %s on %s, at commit %s. Every figure and statement is in `%s` after a run. What was tried and decided is in [queries-tried.md](queries-tried.md).\n",
+		d.Command, time.Duration(d.Seconds)*time.Second, d.Started.Format("2006-01-02"), report.Commit(d.Commit, d.Dirty), results)
 	s := &d.Settings
-	p.line("%d events (large) and %d (small) over 90 days until %s, in 50 types and of (skewed) %d users, from `load/data` with seed %d, sent with `analytics import`, counts folded. Everything ran on one machine. What is compared took turns, in %d rounds; the figures are medians of the rounds' medians, with the range of those in brackets. Questions go through HTTP, SQL by hand through a session that is open, with the driver that the product has; of several ways to write it the quickest counts, and each gave the product's answer.\n",
+	p.Line("%d events (large) and %d (small) over 90 days until %s, in 50 types and of (skewed) %d users, from `test/load/data` with seed %d, sent with `analytics import`, counts rolled up. Everything ran on one machine. What is compared took turns, in %d rounds; the figures are medians of the rounds' medians, with their range in brackets. Queries go through HTTP, hand-written SQL through an open session of the product's own driver; of several ways to write it the quickest counts, and each gave the product's result.\n",
 		s.Count, s.Small, time.Unix(s.End, 0).UTC().Format(time.RFC3339), s.Users, s.Seed, s.Rounds)
-	p.line("\"The slice\" is one type with 5.9 %% of the events over 30 days. **%d answers were compared** with another one (SQL by hand, the other store), and were the same.\n", d.Compared)
-	p.table(d.table())
-	d.machine(p)
+	p.Line("\"The slice\" is one type with 5.9 %% of the events over 30 days. **%d results were compared** with another one (hand-written SQL, the other store), and were the same.\n", d.Compared)
+	table := d.table()
+	p.Table(table[0], table[1:])
+	p.Facts(d.Machine.Facts(d.Settings.Postgres, "load average before: "+d.LoadAverage))
 	d.times(p)
 	d.sql(p)
 	return strings.TrimRight(p.String(), "\n") + "\n"
 }
 
-func (d *document) machine(p *page) {
-	m := &d.Machine
-	rows := [][]string{
-		{"", ""},
-		{"CPU", fmt.Sprintf("%s, %d of them; load average before: %s", m.CPU, m.CPUs, d.LoadAverage)},
-		{"memory", fmt.Sprintf("%d MiB", m.MemoryMiB)},
-		{"kernel", m.Kernel},
-		{"databases on", m.FileSystem},
-		{"Go", m.Go},
-	}
-	if m.Postgres != "" {
-		rows = append(rows, []string{"PostgreSQL", m.Postgres + ", " + strings.Join(d.Settings.Postgres, " ")}, []string{"Redis", m.Redis})
-	}
-	p.line("| | |\n| --- | --- |")
-	for _, row := range rows[1:] {
-		p.line("| %s | %s |", row[0], row[1])
-	}
-	p.line("")
-}
-
-// times lists what everybody took.
-func (d *document) times(p *page) {
-	p.line("## Times\n")
-	p.line("In milliseconds. Statements marked with ` loose` take `1` for `\"1\"`.\n")
-	rows := [][]string{{"", "store", "who", "median", "range"}}
+// times lists how long each party took.
+func (d *document) times(p *report.Page) {
+	p.Line("## Times\n")
+	p.Line("In milliseconds. Statements marked with ` loose` take `1` for `\"1\"`.\n")
+	var rows [][]string
 	for i := range d.Figures {
 		f := &d.Figures[i]
 		for _, m := range f.Parties {
@@ -214,23 +169,23 @@ func (d *document) times(p *page) {
 				label += " `loose`"
 			}
 			rows = append(rows, []string{
-				f.Name, f.Store, label, number(median(m.Rounds)),
-				number(slices.Min(m.Rounds)) + " to " + number(slices.Max(m.Rounds)),
+				f.Name, f.Store, label, report.Number(report.Median(m.Rounds)),
+				report.Number(slices.Min(m.Rounds)) + " to " + report.Number(slices.Max(m.Rounds)),
 			})
 		}
 	}
-	p.table(rows)
+	p.Table([]string{"", "store", "party", "median", "range"}, rows)
 }
 
-// sql lists the quickest statements by hand.
-func (d *document) sql(p *page) {
-	p.line("## SQL by hand\n")
-	p.line("The quickest of each; the others are in [questions.json](questions.json).\n")
+// sql lists the quickest hand-written statements.
+func (d *document) sql(p *report.Page) {
+	p.Line("## Hand-written SQL\n")
+	p.Line("The quickest of each.\n")
 	for i := range d.Figures {
 		f := &d.Figures[i]
 		for _, m := range f.Parties {
 			if m.Label == f.Against && m.SQL != "" {
-				p.line("%s, %s (%s):\n\n```sql\n%s\n```\n", f.Store, f.Name, m.Label, m.SQL)
+				p.Line("%s, %s (%s):\n\n```sql\n%s\n```\n", f.Store, f.Name, m.Label, m.SQL)
 			}
 		}
 	}

@@ -8,12 +8,14 @@ import (
 	"io"
 	"os"
 	"strings"
+
+	"highload.example/analytics/internal/harness"
 )
 
 // logPrefix marks each entry of PostgreSQL's log with its database.
 const logPrefix = "@%d@ "
 
-// explanation is what PostgreSQL said of the statements of a question.
+// explanation is what PostgreSQL said of the statements of a query.
 type explanation struct {
 	title string
 	plans []string
@@ -22,24 +24,30 @@ type explanation struct {
 // explain runs something while PostgreSQL logs the plan of every statement, with what it really
 // did. It is measured before and not meanwhile: that takes its own time. Where a plan is needed, it
 // runs until there is one.
-func (x *experiment) explain(ctx context.Context, in *open, title string, needed bool, run func(context.Context) error) (err error) {
-	from, err := os.Stat(in.postgres.Log())
+func (x *experiment) explain(ctx context.Context, dbs *databases, title string, needed bool, run func(context.Context) error) (err error) {
+	from, err := os.Stat(dbs.postgres.Log())
 	if err != nil {
 		return fmt.Errorf("PostgreSQL's log: %w", err)
 	}
-	if err := in.explaining(ctx, true); err != nil {
+	if err := dbs.explaining(ctx, true); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, in.explaining(ctx, false)) }()
+	defer func() { err = errors.Join(err, dbs.explaining(ctx, false)) }()
 	var plans []string
-	// Sessions are told one after the other: one may hear of it only when it has the answer.
-	err = await(ctx, startTimeout, func() (bool, error) {
+	// Sessions are told one after the other: one may learn of it only when it has its result.
+	err = harness.Poll(ctx, harness.StartTimeout, func(ctx context.Context) error {
 		if err := run(ctx); err != nil {
-			return false, err
+			return harness.Permanent(err)
 		}
-		log, err := readFrom(in.postgres.Log(), from.Size())
+		log, err := readFrom(dbs.postgres.Log(), from.Size())
+		if err != nil {
+			return harness.Permanent(err)
+		}
 		plans = append(plansIn(log, large), plansIn(log, small)...)
-		return len(plans) > 0 || !needed, err
+		if len(plans) == 0 && needed {
+			return errors.New("there is none in the log")
+		}
+		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("PostgreSQL's plan for %s: %w", title, err)
@@ -50,12 +58,12 @@ func (x *experiment) explain(ctx context.Context, in *open, title string, needed
 
 // explaining turns it on or off, for sessions that are open, too, and waits until the server has
 // taken notice.
-func (in *open) explaining(ctx context.Context, on bool) (err error) {
-	h, err := openPostgresHand(ctx, in.postgres.URL())
+func (dbs *databases) explaining(ctx context.Context, on bool) (err error) {
+	s, err := openPostgresSession(ctx, dbs.postgres.URL())
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, h.close()) }()
+	defer func() { err = errors.Join(err, s.close()) }()
 	none := func(scanner) error { return nil }
 	want := "-1"
 	if on {
@@ -65,16 +73,21 @@ func (in *open) explaining(ctx context.Context, on bool) (err error) {
 		"ALTER SYSTEM SET auto_explain.log_analyze = on", "ALTER SYSTEM SET auto_explain.log_buffers = on",
 		"ALTER SYSTEM SET auto_explain.log_min_duration = " + want, "SELECT pg_reload_conf()",
 	} {
-		if err := h.query(ctx, statement, nil, none); err != nil {
+		if err := s.query(ctx, statement, nil, none); err != nil {
 			return err
 		}
 	}
 	// A session reads settings again between two statements: when this one has, the postmaster has
 	// told all others, too.
-	return await(ctx, startTimeout, func() (bool, error) {
+	return harness.Poll(ctx, harness.StartTimeout, func(ctx context.Context) error {
 		var is string
-		err := h.query(ctx, "SELECT setting FROM pg_settings WHERE name = 'auto_explain.log_min_duration'", nil, func(row scanner) error { return row(&is) })
-		return is == want, err
+		if err := s.query(ctx, "SELECT setting FROM pg_settings WHERE name = 'auto_explain.log_min_duration'", nil, func(row scanner) error { return row(&is) }); err != nil {
+			return harness.Permanent(err)
+		}
+		if is != want {
+			return errors.New("PostgreSQL has not read its settings again")
+		}
+		return nil
 	})
 }
 
@@ -90,8 +103,8 @@ func readFrom(file string, offset int64) ([]byte, error) {
 	return io.ReadAll(f)
 }
 
-// plansIn returns the plans of a database's statements that a log has, but for those of the
-// upkeep. The further lines of an entry begin with a tab.
+// plansIn returns the plans of a database's statements that a log has, but for those of
+// maintenance. The further lines of an entry begin with a tab.
 func plansIn(log []byte, database string) []string {
 	var plans []string
 	var entry *strings.Builder
@@ -128,7 +141,7 @@ func explained(all []explanation) string {
 	for _, e := range all {
 		fmt.Fprintf(&b, "### %s\n\n", e.title)
 		if len(e.plans) == 0 {
-			b.WriteString("No statement: the answer came from Redis.\n\n")
+			b.WriteString("No statement: the result came from Redis.\n\n")
 		}
 		for _, plan := range e.plans {
 			b.WriteString(plan)

@@ -11,11 +11,10 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"slices"
 	"strings"
 
-	"highload.example/analytics/test/load/internal/process"
+	"highload.example/analytics/internal/harness"
 )
 
 var exportAll = request{method: http.MethodGet, path: "/events/export"}
@@ -30,60 +29,60 @@ const copyAll = `COPY (SELECT row_to_json(r) FROM (
 const selectAll = `SELECT json_object('user_id', user_id, 'event_type', event_type, 'timestamp', occurred_at, 'event_id', hex(event_id),
 	'payload', json(payload)) FROM events ORDER BY occurred_at, event_id, user_id`
 
-// export measures an export of everything next to one by hand, and the memory that it takes.
-func (x *experiment) export(ctx context.Context, in *open) (err error) {
-	if err := x.compareExports(ctx, in); err != nil {
+// export measures an export of everything next to hand-written SQL, and the memory that it takes.
+func (x *experiment) export(ctx context.Context, dbs *databases) (err error) {
+	if err := x.compareExports(ctx, dbs); err != nil {
 		return err
 	}
-	h, err := in.large.openHand(ctx)
+	s, err := dbs.large.openSession(ctx)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, h.close()) }()
+	defer func() { err = errors.Join(err, s.close()) }()
 	var peaks, growths []float64
 	product := func(ctx context.Context) error {
-		first, second, err := in.large.exportWithPeaks(ctx)
+		first, second, err := dbs.large.exportWithPeaks(ctx)
 		peaks, growths = append(peaks, max(first, second)), append(growths, second/first)
 		return err
 	}
-	byHand, name := func(ctx context.Context) error { return countLines(in.large.count, copyOut(ctx, h)) }, "COPY (SELECT row_to_json(…)) TO STDOUT"
-	if in.store == sqlite {
-		byHand, name = func(ctx context.Context) error { return in.large.selectOut(ctx, h) }, "SELECT json_object(…) ORDER BY …"
+	bySQL, name := func(ctx context.Context) error { return countLines(dbs.large.count, copyOut(ctx, s)) }, "COPY (SELECT row_to_json(…)) TO STDOUT"
+	if dbs.store == sqlite {
+		bySQL, name = func(ctx context.Context) error { return dbs.large.selectOut(ctx, s) }, "SELECT json_object(…) ORDER BY …"
 	}
 	// One is enough for a turn: it takes its time.
-	medians, err := takeTurns(ctx, []party{{"the product", product}, {name, byHand}}, x.options.rounds, 1)
+	medians, err := takeTurns(ctx, []party{{"the product", product}, {name, bySQL}}, x.options.Rounds, 1)
 	if err != nil {
 		return err
 	}
 	f := figure{
-		Name: "throughput of an export of everything / `COPY … TO STDOUT` as JSON", Store: in.store, Against: name,
+		Name: "throughput of an export of everything / `COPY … TO STDOUT` as JSON", Store: dbs.store, Against: name,
 		Parties: []measured{{Label: "the product", Rounds: medians[0]}, {Label: name, SQL: fill(selectAll), Rounds: medians[1]}},
 	}
-	if in.store == postgres {
+	if dbs.store == postgres {
 		f.Goal, f.Parties[1].SQL = bound(0.7), fill(copyAll)
 	} else {
 		f.Name = "throughput of an export of everything / `SELECT json_object(…)`"
 	}
 	f.ratio(medians[1], medians[0]) // of throughput, not of time
-	perSecond := figure{Name: "throughput of an export of everything", Store: in.store, Unit: "events/s"}
+	perSecond := figure{Name: "throughput of an export of everything", Store: dbs.store, Unit: "events/s"}
 	var rates []float64
 	for _, ms := range medians[0] {
-		rates = append(rates, float64(in.large.count)/ms*1000)
+		rates = append(rates, float64(dbs.large.count)/ms*1000)
 	}
 	perSecond.values(rates)
-	peak := figure{Name: "memory of the server at most (VmHWM) during that", Store: in.store, Unit: "MiB", Below: true}
+	peak := figure{Name: "memory of the server at most (VmHWM) during that", Store: dbs.store, Unit: "MiB", Below: true}
 	peak.values(peaks)
-	growth := figure{Name: "the same, second half of an export / first half", Store: in.store, Below: true, Goal: bound(constantMemory)}
+	growth := figure{Name: "the same, second half of an export / first half", Store: dbs.store, Below: true, Goal: bound(constantMemory)}
 	growth.values(growths)
 	x.found(&f, &perSecond, &peak, &growth)
-	if in.postgres == nil {
+	if dbs.postgres == nil {
 		return nil
 	}
 	return errors.Join(
-		x.explain(ctx, in, "export (the product, of the small database)", true, func(ctx context.Context) error {
-			return in.small.exportLines(ctx, func(int) error { return nil })
+		x.explain(ctx, dbs, "export (the product, of the small database)", true, func(ctx context.Context) error {
+			return dbs.small.exportLines(ctx, func(int) error { return nil })
 		}),
-		x.explain(ctx, in, "export (by hand)", true, byHand))
+		x.explain(ctx, dbs, "export (hand-written)", true, bySQL))
 }
 
 // constantMemory is how much more the second half of an export may take at most than the
@@ -93,7 +92,7 @@ const constantMemory = 1.25
 // exportLines exports everything and says how many lines have come, each time that some
 // have, and fails unless it was all.
 func (d *deployment) exportLines(ctx context.Context, come func(lines int) error) error {
-	response, err := d.do(ctx, exportAll)
+	response, err := d.send(ctx, exportAll)
 	if err != nil {
 		return err
 	}
@@ -127,8 +126,8 @@ func allThere(lines, want int) error {
 // half of it, and in the second, in MiB.
 func (d *deployment) exportWithPeaks(ctx context.Context) (first, second float64, err error) {
 	peak := func() (float64, error) {
-		most, err := process.Memory(d.process.PID(), "VmHWM")
-		return float64(most) / (1 << 20), errors.Join(err, forgetPeak(d.process.PID()))
+		_, most, err := harness.Memory(d.product.PID())
+		return float64(most) / (1 << 20), errors.Join(err, harness.ResetPeak(d.product.PID()))
 	}
 	if _, err := peak(); err != nil {
 		return 0, 0, err
@@ -148,18 +147,10 @@ func (d *deployment) exportWithPeaks(ctx context.Context) (first, second float64
 	return first, second, err
 }
 
-// forgetPeak sets VmHWM to the memory that a process has now, as proc(5) says.
-func forgetPeak(pid int) error {
-	if err := os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", pid), []byte("5"), 0); err != nil { //nolint:gosec // of a process that we started
-		return fmt.Errorf("resetting the peak of memory: %w", err)
-	}
-	return nil
-}
-
 // copyOut returns a function that copies everything out to where it is told to.
-func copyOut(ctx context.Context, h hand) func(io.Writer) error {
+func copyOut(ctx context.Context, s session) func(io.Writer) error {
 	return func(to io.Writer) error {
-		if _, err := h.(*postgresHand).conn.PgConn().CopyTo(ctx, to, fill(copyAll)); err != nil {
+		if _, err := s.(*postgresSession).conn.PgConn().CopyTo(ctx, to, fill(copyAll)); err != nil {
 			return fmt.Errorf("%s: %w", copyAll, err)
 		}
 		return nil
@@ -183,11 +174,11 @@ func (l *lineTotal) Write(text []byte) (int, error) {
 	return len(text), nil
 }
 
-// selectOut reads everything by hand.
-func (d *deployment) selectOut(ctx context.Context, h hand) error {
+// selectOut reads everything by hand-written SQL.
+func (d *deployment) selectOut(ctx context.Context, s session) error {
 	n := 0
 	var text []byte
-	err := h.query(ctx, fill(selectAll), nil, func(row scanner) error {
+	err := s.query(ctx, fill(selectAll), nil, func(row scanner) error {
 		n++
 		return row(&text)
 	})
@@ -196,9 +187,9 @@ func (d *deployment) selectOut(ctx context.Context, h hand) error {
 
 // compareExports compares the events of the small database: those that the product exports, those
 // that SQL copies out, and those of the store before.
-func (x *experiment) compareExports(ctx context.Context, in *open) error {
+func (x *experiment) compareExports(ctx context.Context, dbs *databases) error {
 	exported := &digest{}
-	response, err := in.small.do(ctx, exportAll)
+	response, err := dbs.small.send(ctx, exportAll)
 	if err != nil {
 		return err
 	}
@@ -206,11 +197,11 @@ func (x *experiment) compareExports(ctx context.Context, in *open) error {
 	if err := exported.read(response.Body, func(line []byte) []byte { return line }); err != nil {
 		return err
 	}
-	if exported.lines != in.small.count {
-		return allThere(exported.lines, in.small.count)
+	if exported.lines != dbs.small.count {
+		return allThere(exported.lines, dbs.small.count)
 	}
-	if in.store == postgres {
-		copied, err := in.small.copied(ctx)
+	if dbs.store == postgres {
+		copied, err := dbs.small.copied(ctx)
 		if err != nil {
 			return err
 		}
@@ -231,13 +222,13 @@ func (x *experiment) compareExports(ctx context.Context, in *open) error {
 
 // copied is what SQL copies out. COPY writes a backslash as two.
 func (d *deployment) copied(ctx context.Context) (_ *digest, err error) {
-	h, err := openPostgresHand(ctx, d.url)
+	s, err := openPostgresSession(ctx, d.url)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, h.close()) }()
+	defer func() { err = errors.Join(err, s.close()) }()
 	var text bytes.Buffer
-	if err := copyOut(ctx, h)(&text); err != nil {
+	if err := copyOut(ctx, s)(&text); err != nil {
 		return nil, err
 	}
 	copied := &digest{}

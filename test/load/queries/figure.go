@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"slices"
-	"strconv"
 
 	"highload.example/analytics/test/load/report"
 )
@@ -20,7 +19,7 @@ type figure struct {
 	Low     float64        `json:"low"`
 	High    float64        `json:"high"`
 	Verdict report.Verdict `json:"verdict"`           // empty: there is no goal, or the run means nothing
-	Against string         `json:"against,omitempty"` // the quickest by hand
+	Against string         `json:"against,omitempty"` // the quickest hand-written statement
 	Parties []measured     `json:"parties,omitempty"`
 }
 
@@ -36,7 +35,7 @@ func bound(v float64) *float64 { return &v }
 
 // values sets the value and its range.
 func (f *figure) values(rounds []float64) {
-	f.Value, f.Low, f.High = median(rounds), slices.Min(rounds), slices.Max(rounds)
+	f.Value, f.Low, f.High = report.Median(rounds), slices.Min(rounds), slices.Max(rounds)
 }
 
 // ratio sets them to what one party took by what another took in the same round.
@@ -48,12 +47,12 @@ func (f *figure) ratio(of, by []float64) {
 	f.values(ratios)
 }
 
-// best returns the party by hand, strict or loose, that was the quickest over all rounds; 0 if
+// best returns the hand-written statement, strict or loose, that was the quickest over all rounds; 0 if
 // there is none.
 func (f *figure) best(loose bool) int {
 	best := 0
 	for i, p := range f.Parties {
-		if i > 0 && p.Loose == loose && (best == 0 || median(p.Rounds) < median(f.Parties[best].Rounds)) {
+		if i > 0 && p.Loose == loose && (best == 0 || report.Median(p.Rounds) < report.Median(f.Parties[best].Rounds)) {
 			best = i
 		}
 	}
@@ -73,9 +72,9 @@ func (f *figure) judge() {
 
 // text is the value with its range.
 func (f *figure) text() string {
-	text := number(f.Value)
+	text := report.Number(f.Value)
 	if f.Low != f.High {
-		text += fmt.Sprintf(" (%s to %s)", number(f.Low), number(f.High))
+		text += fmt.Sprintf(" (%s to %s)", report.Number(f.Low), report.Number(f.High))
 	}
 	if f.Unit != "" {
 		text += " " + f.Unit
@@ -89,29 +88,7 @@ func (f *figure) goal() string {
 	case f.Goal == nil:
 		return ""
 	case f.Below:
-		return "≤ " + number(*f.Goal)
+		return "≤ " + report.Number(*f.Goal)
 	}
-	return "≥ " + number(*f.Goal)
-}
-
-// number writes a figure with about three digits.
-func number(v float64) string {
-	digits := 2
-	switch {
-	case v >= 100:
-		digits = 0
-	case v >= 10:
-		digits = 1
-	}
-	return strconv.FormatFloat(v, 'f', digits, 64)
-}
-
-// median returns the middle value, or the mean of the two in the middle. There must be one.
-func median(values []float64) float64 {
-	sorted := slices.Sorted(slices.Values(values))
-	n := len(sorted)
-	if n%2 == 1 {
-		return sorted[n/2]
-	}
-	return (sorted[n/2-1] + sorted[n/2]) / 2
+	return "≥ " + report.Number(*f.Goal)
 }

@@ -1,147 +1,131 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"os/exec"
-	"strconv"
 	"time"
 
+	"highload.example/analytics/internal/harness"
+	"highload.example/analytics/test/load/dataset"
 	"highload.example/analytics/test/progress"
 )
 
-// load fills both databases, unless they are full, as users do: through the public API with the
-// product's own command. Then it waits until the counts are folded, and has PostgreSQL do what its
-// autovacuum would.
-func (in *open) load(ctx context.Context, p *progress.Progress, loaded bool) error {
-	for _, d := range in.deployments() {
-		if err := d.start(ctx); err != nil {
+// load starts the product on both databases and fills them, unless they are full, as users do:
+// through the public API with the product's own command. Then it waits until the counts are
+// rolled up, and has PostgreSQL do what its autovacuum would.
+func (dbs *databases) load(ctx context.Context, p *progress.Progress, loaded bool) error {
+	for _, d := range dbs.deployments() {
+		if err := d.product.Start(ctx); err != nil {
 			return err
 		}
 		if !loaded {
-			if err := in.fill(ctx, p, d); err != nil {
+			if err := dbs.fill(ctx, p, d); err != nil {
 				return fmt.Errorf("loading the %s database: %w", d.name, err)
 			}
-			// A server folds when it starts; this one began before there was anything.
-			if err := errors.Join(d.stop(), d.start(ctx)); err != nil {
+			// A server rolls up when it starts; this one began before there was anything.
+			if err := errors.Join(d.stop(ctx), d.product.Start(ctx)); err != nil {
 				return err
 			}
 		}
-		if err := in.awaitFolded(ctx, p, d); err != nil {
+		if err := dbs.awaitRollup(ctx, p, d); err != nil {
 			return fmt.Errorf("waiting for the counts of the %s database: %w", d.name, err)
 		}
-		if err := d.countsRight(ctx); err != nil {
+		if err := d.checkCounts(ctx); err != nil {
 			return err
 		}
 	}
 	if loaded {
 		return nil
 	}
-	return in.tidy(ctx)
+	return dbs.tidy(ctx)
 }
 
-// fill sends events, made by the program of load/data, with `analytics import`.
-func (in *open) fill(ctx context.Context, p *progress.Progress, d *deployment) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel() // whichever program is left, when the other fails
-	s := in.stand
-	maker := exec.CommandContext(ctx, s.generator, "-count", strconv.Itoa(d.count), "-users", strconv.Itoa(s.stamp.Users), "-seed", strconv.FormatUint(s.stamp.Seed, 10), //nolint:gosec // our own
-		"-end", time.Unix(s.stamp.End, 0).UTC().Format(time.RFC3339))
-	sender := exec.CommandContext(ctx, s.analytics, "import", "-", "--batch", "5000", "--url", "http://"+d.address) //nolint:gosec // our own
+// fill generates events and sends them with `analytics import`.
+func (dbs *databases) fill(ctx context.Context, p *progress.Progress, d *deployment) error {
+	w := dbs.workspace
+	sender := exec.CommandContext(ctx, w.product.Path, "import", "-", "--batch", "5000", "--url", d.product.URL) //nolint:gosec // our own
 	sender.Env = []string{"PATH=" + os.Getenv("PATH")}
-	var makerSaid, senderSaid, result bytes.Buffer
-	maker.Stderr, sender.Stderr, sender.Stdout = &makerSaid, &senderSaid, &result
-	events, err := maker.StdoutPipe()
+	var log, printed bytes.Buffer
+	sender.Stderr, sender.Stdout = &log, &printed
+	events, err := sender.StdinPipe()
 	if err != nil {
 		return fmt.Errorf("making a pipe: %w", err)
 	}
-	to, err := sender.StdinPipe()
+	if err := sender.Start(); err != nil {
+		return fmt.Errorf("starting analytics import: %w", err)
+	}
+	shown := p.Count(fmt.Sprintf("%s: loading %d events", dbs.store, d.count), int64(d.count))
+	config := dataset.Config{Count: d.count, Users: w.stamp.Users, Types: 50, Days: 90, Seed: w.stamp.Seed, End: time.Unix(w.stamp.End, 0)}
+	const step = 1000
+	err = config.Write(bufio.NewWriterSize(events, 1<<16), func(written int) {
+		if written%step == 0 {
+			shown.Set(int64(written))
+		}
+	})
+	err = errors.Join(err, events.Close(), sender.Wait())
 	if err != nil {
-		return fmt.Errorf("making a pipe: %w", err)
+		return fmt.Errorf("%w\n%s", err, bytes.TrimSpace(log.Bytes()[max(0, log.Len()-1000):]))
 	}
-	if err := errors.Join(maker.Start(), sender.Start()); err != nil {
-		return fmt.Errorf("starting the programs that make and send events: %w", err)
-	}
-	shown := p.Count(fmt.Sprintf("%s: loading %d events", in.store, d.count), int64(d.count))
-	_, copyErr := io.Copy(&lineCounter{to: to, shown: shown}, events)
-	if copyErr != nil {
-		cancel() // the maker, which nobody reads from any more
-	}
-	err = errors.Join(copyErr, to.Close(), maker.Wait(), sender.Wait())
-	if err != nil {
-		return fmt.Errorf("%w\n%s\n%s", err, lastOf(makerSaid.Bytes()), lastOf(senderSaid.Bytes()))
-	}
-	if want := fmt.Sprintf("%d received, 0 there before, 0 rejected ", d.count); !bytes.HasPrefix(result.Bytes(), []byte(want)) {
-		return fmt.Errorf("analytics import says %q, not %q", result.Bytes(), want)
+	if want := fmt.Sprintf("%d received, 0 there before, 0 rejected ", d.count); !bytes.HasPrefix(printed.Bytes(), []byte(want)) {
+		return fmt.Errorf("analytics import says %q, not %q", printed.Bytes(), want)
 	}
 	shown.End()
 	return nil
 }
 
-// lastOf is the end of what a program said.
-func lastOf(text []byte) []byte { return bytes.TrimSpace(text[max(0, len(text)-1000):]) }
+// rollupTimeout is for the months of minutes that ten million events fall into.
+const rollupTimeout = time.Hour
 
-// lineCounter counts the lines that pass through.
-type lineCounter struct {
-	to    io.Writer
-	shown *progress.Count
-	lines int64
-}
-
-func (l *lineCounter) Write(text []byte) (int, error) {
-	n, err := l.to.Write(text)
-	l.lines += int64(bytes.Count(text[:n], []byte{'\n'}))
-	l.shown.Set(l.lines)
-	return n, err
-}
-
-// foldTimeout is for the months of minutes that ten million events fall into.
-const foldTimeout = time.Hour
-
-// awaitFolded waits until no minutes are left to be folded.
-func (in *open) awaitFolded(ctx context.Context, p *progress.Progress, d *deployment) (err error) {
-	hand, err := d.openHand(ctx)
+// awaitRollup waits until the counts of all minutes are rolled up.
+func (dbs *databases) awaitRollup(ctx context.Context, p *progress.Progress, d *deployment) (err error) {
+	connection, err := d.openSession(ctx)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, hand.close()) }()
+	defer func() { err = errors.Join(err, connection.close()) }()
 	var first int64
 	var shown *progress.Count
 	var next time.Time
-	return await(ctx, foldTimeout, func() (bool, error) {
-		if err := d.process.HasEnded(); err != nil {
-			return false, err
+	return harness.Poll(ctx, rollupTimeout, func(ctx context.Context) error {
+		if err := d.product.Died(); err != nil {
+			return harness.Permanent(err)
 		}
 		began := time.Now()
 		if began.Before(next) {
-			return false, nil
+			return errNotRolledUp
 		}
 		var left int64
-		err := hand.query(ctx, "SELECT count(*) FROM event_counts", nil, func(scan scanner) error { return scan(&left) })
+		err := connection.query(ctx, "SELECT count(*) FROM event_counts", nil, func(scan scanner) error { return scan(&left) })
 		if err != nil {
-			return false, err
+			return harness.Permanent(err)
 		}
-		next = time.Now().Add(5 * time.Since(began)) // counting what is left keeps nobody from folding it
+		next = time.Now().Add(5 * time.Since(began)) // counting what is left delays no rollup
 		if shown == nil {
-			first, shown = left, p.Count(in.store+": folding minutes", left)
+			first, shown = left, p.Count(dbs.store+": rolling up minutes", left)
 		}
 		shown.Set(first - left)
-		if left == 0 && first > 0 {
+		if left > 0 {
+			return errNotRolledUp
+		}
+		if first > 0 {
 			shown.End()
 		}
-		return left == 0, nil
+		return nil
 	})
 }
 
-// countsRight checks that the product counts all that was sent.
-func (d *deployment) countsRight(ctx context.Context) error {
-	answer, err := d.ask(ctx, request{method: http.MethodGet, path: "/stats?limit=1000"})
+var errNotRolledUp = errors.New("some counts are not rolled up")
+
+// checkCounts checks that the product counts all that was sent.
+func (d *deployment) checkCounts(ctx context.Context) error {
+	reply, err := d.query(ctx, request{method: http.MethodGet, path: "/stats?limit=1000"})
 	if err != nil {
 		return err
 	}
@@ -150,7 +134,7 @@ func (d *deployment) countsRight(ctx context.Context) error {
 			Count int `json:"count"`
 		} `json:"event_types"`
 	}
-	if err := json.Unmarshal(answer.body, &stats); err != nil {
+	if err := json.Unmarshal(reply.body, &stats); err != nil {
 		return fmt.Errorf("reading GET /stats: %w", err)
 	}
 	sum := 0
@@ -164,21 +148,21 @@ func (d *deployment) countsRight(ctx context.Context) error {
 }
 
 // tidy has PostgreSQL do now what it would do by and by, and write all of it out. SQLite has
-// nothing to do: the product doesn't ANALYZE there, and its tables have one index each, so that
-// there is nothing to choose.
-func (in *open) tidy(ctx context.Context) error {
-	if in.store == sqlite {
+// nothing to do: the product doesn't ANALYZE there, and its tables have one index each: there
+// is nothing to choose.
+func (dbs *databases) tidy(ctx context.Context) error {
+	if dbs.store == sqlite {
 		return nil
 	}
-	for _, d := range in.deployments() {
-		hand, err := d.openHand(ctx)
+	for _, d := range dbs.deployments() {
+		connection, err := d.openSession(ctx)
 		if err != nil {
 			return err
 		}
 		for _, statement := range []string{"VACUUM (ANALYZE)", "CHECKPOINT"} {
-			err = errors.Join(err, hand.query(ctx, statement, nil, func(scanner) error { return nil }))
+			err = errors.Join(err, connection.query(ctx, statement, nil, func(scanner) error { return nil }))
 		}
-		if err := errors.Join(err, hand.close()); err != nil {
+		if err := errors.Join(err, connection.close()); err != nil {
 			return err
 		}
 	}

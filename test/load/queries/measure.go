@@ -7,18 +7,19 @@ import (
 	"slices"
 	"time"
 
+	"highload.example/analytics/test/load/report"
 	"highload.example/analytics/test/progress"
 )
 
 // experiment is a run of everything.
 type experiment struct {
-	options  *options
-	progress *progress.Progress
-	stand    *stand
-	document *document
-	plans    []explanation
-	answers  map[string]answer // by question, of the store before
-	exported *digest           // of the store before
+	options   *options
+	progress  *progress.Progress
+	workspace *workspace
+	document  *document
+	plans     []explanation
+	results   map[string]result // by query, of the store before
+	exported  *digest           // of the store before
 }
 
 // steps is how many there are in each store, for the progress.
@@ -26,32 +27,32 @@ const steps = 1 + 5 + 5 + 1
 
 // measureStore measures one store.
 func (x *experiment) measureStore(ctx context.Context, store string) (err error) {
-	in, err := x.stand.openStore(ctx, store)
-	defer func() { err = errors.Join(err, in.close()) }()
+	dbs, err := x.workspace.openStore(ctx, store)
+	defer func() { err = errors.Join(err, dbs.close(ctx)) }()
 	if err != nil {
 		return err
 	}
-	if in.postgres != nil {
-		x.document.Machine.Postgres, x.document.Machine.Redis = in.postgres.Version(), in.redis.Version()
+	if dbs.postgres != nil {
+		x.document.Machine.Postgres, x.document.Machine.Redis = dbs.postgres.Version(), dbs.redis.Version()
 	}
-	loaded := slices.Contains(x.stand.stamp.Loaded, store)
-	if err := in.load(ctx, x.progress, loaded); err != nil {
+	loaded := slices.Contains(x.workspace.stamp.Loaded, store)
+	if err := dbs.load(ctx, x.progress, loaded); err != nil {
 		return err
 	}
 	if !loaded {
-		x.stand.stamp.Loaded = append(x.stand.stamp.Loaded, store)
-		if err := x.stand.writeStamp(); err != nil {
+		x.workspace.stamp.Loaded = append(x.workspace.stamp.Loaded, store)
+		if err := x.workspace.writeStamp(); err != nil {
 			return err
 		}
 	}
-	x.progress.Finish("%s: %d and %d events are there", store, in.large.count, in.small.count)
-	if err := x.counts(ctx, in); err != nil {
+	x.progress.Finish("%s: %d and %d events are there", store, dbs.large.count, dbs.small.count)
+	if err := x.counts(ctx, dbs); err != nil {
 		return err
 	}
-	if err := x.questions(ctx, in); err != nil {
+	if err := x.queries(ctx, dbs); err != nil {
 		return err
 	}
-	return x.export(ctx, in)
+	return x.export(ctx, dbs)
 }
 
 // party is one of those that take turns.
@@ -89,36 +90,36 @@ func takeTurns(ctx context.Context, parties []party, rounds, times int) ([][]flo
 			}
 		}
 		for i := range parties {
-			medians[i] = append(medians[i], median(took[i]))
+			medians[i] = append(medians[i], report.Median(took[i]))
 		}
 	}
 	return medians, nil
 }
 
 // counts measures counts over many events next to counts over few.
-func (x *experiment) counts(ctx context.Context, in *open) error {
-	all, err := countings(x.stand.stamp.End)
+func (x *experiment) counts(ctx context.Context, dbs *databases) error {
+	all, err := countQueries(x.workspace.stamp.End)
 	if err != nil {
 		return err
 	}
 	for i := range all {
 		c := &all[i]
 		var parties []party
-		for _, d := range in.deployments() {
+		for _, d := range dbs.deployments() {
 			parties = append(parties, party{d.name, func(ctx context.Context) error {
-				answer, err := d.ask(ctx, c.request)
-				if err == nil && answer.plan != c.plan {
-					err = fmt.Errorf("%s was answered from %s, not from %s", c.path, answer.plan, c.plan)
+				reply, err := d.query(ctx, c.request)
+				if err == nil && reply.plan != c.plan {
+					err = fmt.Errorf("%s was read from %s, not from %s", c.path, reply.plan, c.plan)
 				}
 				return err
 			}})
 		}
-		medians, err := takeTurns(ctx, parties, x.options.rounds, x.options.countAsks)
+		medians, err := takeTurns(ctx, parties, x.options.Rounds, x.options.CountAsks)
 		if err != nil {
 			return err
 		}
 		f := figure{
-			Name: c.name + ", large / small", Store: in.store, Below: true,
+			Name: c.name + ", large / small", Store: dbs.store, Below: true,
 			Parties: []measured{{Label: large, Rounds: medians[0]}, {Label: small, Rounds: medians[1]}},
 		}
 		if c.goal {
@@ -126,8 +127,8 @@ func (x *experiment) counts(ctx context.Context, in *open) error {
 		}
 		f.ratio(medians[0], medians[1])
 		x.found(&f)
-		if in.postgres != nil {
-			err := x.explain(ctx, in, c.name+" (the product)", c.plan != "totals", parties[0].run)
+		if dbs.postgres != nil {
+			err := x.explain(ctx, dbs, c.name+" (the product)", c.plan != "totals", parties[0].run)
 			if err != nil {
 				return err
 			}
@@ -151,41 +152,41 @@ func (x *experiment) found(f *figure, more ...*figure) {
 	}
 }
 
-// questions compares the answers to questions, and what they cost.
-func (x *experiment) questions(ctx context.Context, in *open) (err error) {
-	h, err := in.large.openHand(ctx)
+// queries compares the results of queries, and what they cost.
+func (x *experiment) queries(ctx context.Context, dbs *databases) (err error) {
+	s, err := dbs.large.openSession(ctx)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, h.close()) }()
-	answers := map[string]answer{}
-	all := questions(in.store, x.stand.stamp.End)
+	defer func() { err = errors.Join(err, s.close()) }()
+	results := map[string]result{}
+	all := queries(dbs.store, x.workspace.stamp.End)
 	for i := range all {
 		q := &all[i]
-		if answers[q.name], err = x.compare(ctx, in, h, q); err != nil {
+		if results[q.name], err = x.compare(ctx, dbs, s, q); err != nil {
 			return fmt.Errorf("%s: %w", q.name, err)
 		}
-		if before := x.answers[q.name]; before != nil {
-			if err := answers[q.name].differs(before); err != nil {
+		if before := x.results[q.name]; before != nil {
+			if err := results[q.name].differs(before); err != nil {
 				return fmt.Errorf("THE STORES DIFFER: %s: %w", q.name, err)
 			}
 			x.document.Compared++
 		}
 		if q.compared {
-			x.progress.Finish("%s: %s: %d statements give the same answer", in.store, q.name, len(q.byHand))
+			x.progress.Finish("%s: %s: %d statements give the same result", dbs.store, q.name, len(q.statements))
 			continue
 		}
-		if err := x.weigh(ctx, in, h, q); err != nil {
+		if err := x.weigh(ctx, dbs, s, q); err != nil {
 			return fmt.Errorf("%s: %w", q.name, err)
 		}
 	}
-	x.answers = answers
+	x.results = results
 	return nil
 }
 
-// compare asks everybody the same, and fails when somebody answers otherwise.
-func (x *experiment) compare(ctx context.Context, in *open, h hand, q *question) (answer, error) {
-	reply, err := in.large.ask(ctx, q.request)
+// compare runs a query and every hand-written statement, and fails when results differ.
+func (x *experiment) compare(ctx context.Context, dbs *databases, s session, q *query) (result, error) {
+	reply, err := dbs.large.query(ctx, q.request)
 	if err != nil {
 		return nil, err
 	}
@@ -194,11 +195,11 @@ func (x *experiment) compare(ctx context.Context, in *open, h hand, q *question)
 		return nil, err
 	}
 	if ours.empty() {
-		return nil, errors.New("there is nothing to count: take more events (-count)")
+		return nil, errors.New("there is nothing to count: take more events (--count)")
 	}
-	for i := range q.byHand {
-		b := &q.byHand[i]
-		theirs, err := b.ask(ctx, h)
+	for i := range q.statements {
+		b := &q.statements[i]
+		theirs, err := b.execute(ctx, s)
 		if err != nil {
 			return nil, err
 		}
@@ -209,36 +210,36 @@ func (x *experiment) compare(ctx context.Context, in *open, h hand, q *question)
 			}
 		}
 		if err := want.differs(theirs); err != nil {
-			return nil, fmt.Errorf("THE ANSWERS DIFFER from SQL by hand (%s: %s): %w", b.name, b.sql, err)
+			return nil, fmt.Errorf("THE RESULTS DIFFER from hand-written SQL (%s: %s): %w", b.name, b.sql, err)
 		}
 		x.document.Compared++
 	}
 	return ours, nil
 }
 
-// weigh measures a question next to every statement by hand. The quickest counts.
-func (x *experiment) weigh(ctx context.Context, in *open, h hand, q *question) error {
+// weigh measures a query next to every hand-written statement. The quickest counts.
+func (x *experiment) weigh(ctx context.Context, dbs *databases, s session, q *query) error {
 	parties := []party{{"the product", func(ctx context.Context) error {
-		_, err := in.large.ask(ctx, q.request)
+		_, err := dbs.large.query(ctx, q.request)
 		return err
 	}}}
-	for i := range q.byHand {
-		b := &q.byHand[i]
+	for i := range q.statements {
+		b := &q.statements[i]
 		parties = append(parties, party{b.name, func(ctx context.Context) error {
-			_, err := b.ask(ctx, h)
+			_, err := b.execute(ctx, s)
 			return err
 		}})
 	}
-	medians, err := takeTurns(ctx, parties, x.options.rounds, x.options.questionAsks)
+	medians, err := takeTurns(ctx, parties, x.options.Rounds, x.options.QueryAsks)
 	if err != nil {
 		return err
 	}
 	f := figure{
-		Name: q.name + " / by hand", Store: in.store, Below: true, Goal: bound(1.2),
+		Name: q.name + " / hand-written", Store: dbs.store, Below: true, Goal: bound(1.2),
 		Parties: []measured{{Label: parties[0].label, Rounds: medians[0]}},
 	}
-	for i := range q.byHand {
-		b := &q.byHand[i]
+	for i := range q.statements {
+		b := &q.statements[i]
 		f.Parties = append(f.Parties, measured{Label: b.name, Loose: b.loose, SQL: b.sql, Rounds: medians[i+1]})
 	}
 	best := f.best(false)
@@ -246,15 +247,15 @@ func (x *experiment) weigh(ctx context.Context, in *open, h hand, q *question) e
 	f.Against = f.Parties[best].Label
 	var more []*figure
 	if looser := f.best(true); looser > 0 {
-		loose := &figure{Name: q.name + " / by hand with `->>`, where `1` is `\"1\"`", Store: in.store, Below: true, Against: f.Parties[looser].Label}
+		loose := &figure{Name: q.name + " / hand-written with `->>`, where `1` is `\"1\"`", Store: dbs.store, Below: true, Against: f.Parties[looser].Label}
 		loose.ratio(medians[0], medians[looser])
 		more = append(more, loose)
 	}
 	x.found(&f, more...)
-	if in.postgres == nil {
+	if dbs.postgres == nil {
 		return nil
 	}
 	return errors.Join(
-		x.explain(ctx, in, q.name+" (the product)", true, parties[0].run),
-		x.explain(ctx, in, q.name+" (by hand: "+f.Against+")", true, parties[best].run))
+		x.explain(ctx, dbs, q.name+" (the product)", true, parties[0].run),
+		x.explain(ctx, dbs, q.name+" (hand-written: "+f.Against+")", true, parties[best].run))
 }

@@ -2,12 +2,7 @@ package main
 
 import (
 	"errors"
-	"flag"
 	"fmt"
-	"io"
-	"path/filepath"
-	"slices"
-	"strings"
 	"time"
 )
 
@@ -17,133 +12,57 @@ const (
 	sqlite   = "SQLite"
 )
 
+const description = `Measures what queries cost, on PostgreSQL and on SQLite: counts over many events next to counts over few, and queries and an export next to hand-written SQL on the same tables. It fails when two results differ.
+
+It needs Linux, PostgreSQL (with its contrib modules) and Redis (the programs, not running servers), some 6 GB for each 10 million events, and wants the machine for itself.`
+
 // options are the flags.
 type options struct {
-	quick  bool
-	stores []string
-	count  int
-	small  int
-	users  int
-	seed   uint64
-	end    int64 // Unix seconds; 0: as what is there, or else of today
-	rounds int
+	Quick  bool      `help:"Check in about a minute that everything works and that all results are the same. The figures mean nothing, and no page in docs/ is written."`
+	Stores []string  `default:"postgres,sqlite" enum:"postgres,sqlite" help:"Stores to measure, with commas."`
+	Count  int       `default:"10000000" quick:"50000" help:"Number of events."`
+	Small  int       `default:"10000" quick:"5000" help:"Number of events of the small database that counts are compared with."`
+	Users  int       `default:"200000" quick:"50" help:"Number of users, of whom few are busy. Of few some reach the end of a funnel."`
+	Seed   uint64    `default:"1" help:"All events follow from it."`
+	End    time.Time `placeholder:"2026-11-23T00:00:00Z" help:"Time of the last event. Default: that of the events in --data, or some two hours ago."`
+	Rounds int       `default:"5" quick:"2" help:"Number of rounds. In each all that is compared takes turns, and the medians are reported."`
 
-	countAsks, questionAsks int // in a round
+	CountAsks int `default:"60" quick:"10" help:"How often each count is requested in a round."`
+	QueryAsks int `default:"3" quick:"1" help:"How often each query is sent in a round."`
 
-	dir                     string
-	keep                    bool
-	json, markdown, explain string
-	command                 string // how the program was called, without paths
+	Data string `type:"path" private:"" placeholder:"DIR" help:"Directory for the databases, on the disk to measure. Those of an earlier run are used again if they have the same seed and counts. Default: a temporary one."`
+	Keep bool   `help:"Leave the databases in --data for the next run."`
+
+	JSON     string `name:"json" default:"test/results/queries.json" quick:"test/results/queries-quick.json" private:"" help:"File for every figure, from the repository's root like the next two."`
+	Markdown string `default:"docs/benchmarks/queries.md" quick:"test/results/queries-quick.md" private:"" help:"File for the page."`
+	Explain  string `default:"test/results/queries-explain.txt" quick:"test/results/queries-quick-explain.txt" private:"" help:"File for what EXPLAIN (ANALYZE, BUFFERS) says of PostgreSQL's statements."`
 }
 
-const synopsis = `questions measures what questions cost, on PostgreSQL and on SQLite: counts over
-many events next to counts over few, and questions and an export next to SQL by
-hand on the same tables. It fails when two answers differ.
-
-usage: go run ./questions [flags]       in the directory load
-
-It needs Linux, PostgreSQL (with its contrib modules) and Redis (the programs, not
-running servers), some 6 GB for each 10 million events, and wants the machine for
-itself.
-
-`
-
-// parseOptions reads the flags. Its error was printed to output already.
-func parseOptions(args []string, output io.Writer) (*options, error) {
-	o := &options{}
-	set := flag.NewFlagSet("questions", flag.ContinueOnError)
-	set.SetOutput(output)
-	set.Usage = func() {
-		fmt.Fprint(output, synopsis)
-		set.PrintDefaults()
-	}
-	set.BoolVar(&o.quick, "quick", false, "see in about a minute that everything works and all answers are the same; the figures\nmean nothing, and go to load/results unless the paths are given")
-	stores := set.String("stores", "postgres,sqlite", "`stores` to measure, with commas")
-	set.IntVar(&o.count, "count", 10_000_000, "`events`")
-	set.IntVar(&o.small, "small", 10_000, "`events` of the small database that counts are compared with")
-	set.IntVar(&o.users, "users", 200_000, "`number` of users, of whom few are busy")
-	set.Uint64Var(&o.seed, "seed", 1, "`number` that all events follow from")
-	end := set.String("end", "", "`time` of the last event, like 2026-11-23T00:00:00Z (default: that of what is in -data, or some two hours ago)")
-	set.IntVar(&o.rounds, "rounds", 5, "`number` of rounds; in each all that is compared takes turns, and the medians are reported")
-	set.IntVar(&o.countAsks, "count-asks", 60, "how `often` a count is asked for in a round")
-	set.IntVar(&o.questionAsks, "question-asks", 3, "how `often` a question is asked in a round")
-	set.StringVar(&o.dir, "data", "", "`directory` for the databases, on the disk to measure (default: a temporary one);\nwhat an earlier run left there is used again if it has the same seed and counts")
-	set.BoolVar(&o.keep, "keep", false, "leave the databases in -data for the next run")
-	set.StringVar(&o.json, "json", "docs/benchmarks/questions.json", "`file` for every figure, from the repository's root like the next two")
-	set.StringVar(&o.markdown, "markdown", "docs/benchmarks/questions.md", "`file` for the page")
-	set.StringVar(&o.explain, "explain", "load/results/questions-explain.txt", "`file` for what EXPLAIN (ANALYZE, BUFFERS) says of PostgreSQL's statements")
-	if err := set.Parse(args); err != nil {
-		return nil, err
-	}
-	given := map[string]bool{}
-	set.Visit(func(f *flag.Flag) { given[f.Name] = true })
-	o.command = commandLine(set)
-	if o.quick {
-		change(given, "count", &o.count, 50_000)
-		change(given, "small", &o.small, 5_000)
-		change(given, "users", &o.users, 50) // so busy that some go all the way of a funnel
-		change(given, "rounds", &o.rounds, 2)
-		change(given, "count-asks", &o.countAsks, 10)
-		change(given, "question-asks", &o.questionAsks, 1)
-		change(given, "json", &o.json, "load/results/questions-quick.json")
-		change(given, "markdown", &o.markdown, "load/results/questions-quick.md")
-		change(given, "explain", &o.explain, "load/results/questions-quick-explain.txt")
-	}
-	err := o.validate(*stores, *end, set.Args())
-	if err != nil {
-		fmt.Fprintf(output, "questions: %v\nquestions: `go run ./questions -help` explains the flags\n", err)
-	}
-	return o, err
-}
-
-func change[T any](given map[string]bool, name string, value *T, to T) {
-	if !given[name] {
-		*value = to
-	}
-}
-
-func (o *options) validate(stores, end string, rest []string) error {
-	if len(rest) > 0 {
-		return fmt.Errorf("%q is no flag", rest[0])
-	}
-	for name := range strings.SplitSeq(stores, ",") {
-		store, known := map[string]string{"postgres": postgres, "sqlite": sqlite}[name]
-		if !known || slices.Contains(o.stores, store) {
-			return fmt.Errorf("-stores: %q: write postgres, sqlite or postgres,sqlite", stores)
-		}
-		o.stores = append(o.stores, store)
-	}
+// Validate checks the flags.
+func (o *options) Validate() error {
 	for name, n := range map[string]int{
-		"count": o.count, "small": o.small, "users": o.users, "rounds": o.rounds, "count-asks": o.countAsks, "question-asks": o.questionAsks,
+		"count": o.Count, "small": o.Small, "users": o.Users, "rounds": o.Rounds, "count-asks": o.CountAsks, "query-asks": o.QueryAsks,
 	} {
 		if n < 1 {
-			return fmt.Errorf("-%s must be at least 1, not %d", name, n)
+			return fmt.Errorf("--%s must be at least 1, not %d", name, n)
 		}
 	}
-	if end != "" {
-		at, err := time.Parse(time.RFC3339, end)
-		if err != nil {
-			return fmt.Errorf("-end: %q is no time like 2026-11-23T00:00:00Z", end)
-		}
-		o.end = at.Unix()
+	if len(o.Stores) > 1 && o.Stores[0] == o.Stores[1] || len(o.Stores) > len(storeNames) {
+		return fmt.Errorf("--stores: %v: write postgres, sqlite or postgres,sqlite", o.Stores)
 	}
-	if o.keep && o.dir == "" {
-		return errors.New("-keep needs -data, the directory to leave the databases in")
+	if o.Keep && o.Data == "" {
+		return errors.New("--keep needs --data, the directory to leave the databases in")
 	}
 	return nil
 }
 
-// commandLine tells how the program was called. Files are told by their names
-// alone: where they are on this machine is nobody's business.
-func commandLine(set *flag.FlagSet) string {
-	words := []string{"go run ./questions"}
-	set.Visit(func(f *flag.Flag) {
-		value := f.Value.String()
-		switch f.Name {
-		case "data", "json", "markdown", "explain":
-			value = filepath.Base(value)
-		}
-		words = append(words, "-"+f.Name+"="+value)
-	})
-	return strings.Join(words, " ")
+var storeNames = map[string]string{"postgres": postgres, "sqlite": sqlite}
+
+// stores returns the names of the stores as reports have them.
+func (o *options) stores() []string {
+	names := make([]string, len(o.Stores))
+	for i, name := range o.Stores {
+		names[i] = storeNames[name]
+	}
+	return names
 }

@@ -21,12 +21,11 @@ const (
 	PartSaturation = "saturation"
 	PartRates      = "rates"
 	PartBatches    = "batches"
-	PartOverload   = "overload"
 )
 
 // The subjects that the goals speak of.
 const (
-	Bare     = "bare"
+	Baseline = "baseline"
 	Replica  = "replica"
 	Embedded = "embedded"
 	PgxAlone = "pgx alone"
@@ -46,12 +45,11 @@ type Document struct {
 	// Builds are the labels of other builds of the product that were measured too.
 	Builds []string `json:"builds"`
 
-	Goals      []Goal     `json:"goals"`
-	Saturation []Phase    `json:"saturation"`
-	Rates      []Phase    `json:"rates"`
-	Batches    []Phase    `json:"batches"`
-	Overload   []Overload `json:"overload"`
-	Audits     []Audit    `json:"audits"`
+	Goals      []Goal  `json:"goals"`
+	Saturation []Phase `json:"saturation"`
+	Rates      []Phase `json:"rates"`
+	Batches    []Phase `json:"batches"`
+	Audits     []Audit `json:"audits"`
 	// NotThere are parts that a build can't be measured in, and why.
 	NotThere []NotThere `json:"not_there"`
 }
@@ -70,25 +68,23 @@ type Machine struct {
 
 // Settings are the flags, as they took effect. Durations are in seconds.
 type Settings struct {
-	Parts               []string  `json:"parts"`
-	Rounds              int       `json:"rounds"`
-	Connections         int       `json:"connections"`
-	Duration            float64   `json:"duration_s"`
-	WarmUp              float64   `json:"warm_up_s"`
-	Fractions           []float64 `json:"fractions"`
-	RateDuration        float64   `json:"rate_duration_s"`
-	RateWarmUp          float64   `json:"rate_warm_up_s"`
-	Batch               int       `json:"batch"`
-	BatchConnections    int       `json:"batch_connections"`
-	Writers             int       `json:"writers"`
-	OverloadConnections int       `json:"overload_connections"`
-	OverloadDuration    float64   `json:"overload_duration_s"`
-	Users               int64     `json:"users"`
-	Spread              float64   `json:"spread_s"`
-	Seed                uint64    `json:"seed"`
-	RateLimit           string    `json:"rate_limit"`
-	Postgres            []string  `json:"postgres_settings"`
-	GivenBinary         bool      `json:"given_binary"`
+	Parts            []string  `json:"parts"`
+	Rounds           int       `json:"rounds"`
+	Connections      int       `json:"connections"`
+	Duration         float64   `json:"duration_s"`
+	WarmUp           float64   `json:"warm_up_s"`
+	Fractions        []float64 `json:"fractions"`
+	RateDuration     float64   `json:"rate_duration_s"`
+	RateWarmUp       float64   `json:"rate_warm_up_s"`
+	Batch            int       `json:"batch"`
+	BatchConnections int       `json:"batch_connections"`
+	Writers          int       `json:"writers"`
+	Users            int64     `json:"users"`
+	Spread           float64   `json:"spread_s"`
+	Seed             uint64    `json:"seed"`
+	RateLimit        string    `json:"rate_limit"`
+	Postgres         []string  `json:"postgres_settings"`
+	GivenBinary      bool      `json:"given_binary"`
 }
 
 // Phase is one subject's turn in one round.
@@ -163,23 +159,6 @@ func share5xx(statuses map[string]int64) float64 {
 	return float64(failed) / float64(all)
 }
 
-// Overload is what happened while the database was stopped.
-type Overload struct {
-	Subject         string           `json:"subject"`
-	Target          float64          `json:"target_per_second"`  // ten times saturation
-	Offered         float64          `json:"offered_per_second"` // what the generator got rid of
-	Seconds         float64          `json:"seconds"`
-	Statuses        map[string]int64 `json:"statuses"`
-	Latency         Percentiles      `json:"latency_ms"`
-	Refusals        Percentiles      `json:"refusals_latency_ms"`
-	RSSBefore       float64          `json:"rss_before_mib"`
-	RSSSamples      []float64        `json:"rss_samples_mib"` // every 100 ms
-	RSSPeak         float64          `json:"rss_peak_mib"`    // VmHWM
-	RecoverySeconds float64          `json:"recovery_seconds"`
-	GeneratorCPU    float64          `json:"generator_cpu_seconds"`
-	ServerCPU       float64          `json:"server_cpu_seconds"`
-}
-
 // Audit is what was found in the database after a turn.
 type Audit struct {
 	Subject  string             `json:"subject"`
@@ -196,28 +175,29 @@ type NotThere struct {
 	Reason  string `json:"reason"`
 }
 
-// WriteJSON writes the document to a file.
-func (d *Document) WriteJSON(file string) error {
-	text, err := json.MarshalIndent(d, "", "  ")
+// WriteJSON writes a document to a file.
+func WriteJSON(file string, document any) error {
+	text, err := json.MarshalIndent(document, "", "  ")
 	if err != nil {
 		return fmt.Errorf("writing %s: %w", file, err)
 	}
-	return write(file, append(text, '\n'))
+	return WriteFile(file, append(text, '\n'))
 }
 
-func write(file string, text []byte) error {
-	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil { //nolint:gosec // documentation, for everybody to read
+// WriteFile writes a file and makes its directory.
+func WriteFile(file string, text []byte) error {
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil { //nolint:gosec // documentation is for everyone
 		return fmt.Errorf("writing %s: %w", file, err)
 	}
-	if err := os.WriteFile(file, text, 0o644); err != nil { //nolint:gosec // documentation, for everybody to read
+	if err := os.WriteFile(file, text, 0o644); err != nil { //nolint:gosec // documentation is for everyone
 		return fmt.Errorf("writing %s: %w", file, err)
 	}
 	return nil
 }
 
-// median returns the middle value, or the mean of the two in the middle. There
+// Median returns the middle value, or the mean of the two in the middle. There
 // must be one.
-func median(values []float64) float64 {
+func Median(values []float64) float64 {
 	sorted := slices.Sorted(slices.Values(values))
 	n := len(sorted)
 	if n%2 == 1 {
@@ -233,7 +213,7 @@ func MedianThroughput(phases []Phase, subject string) float64 {
 	if len(values) == 0 {
 		return 0
 	}
-	return median(slices.Collect(maps.Values(values)))
+	return Median(slices.Collect(maps.Values(values)))
 }
 
 // collect returns a figure of a subject's phases by round.

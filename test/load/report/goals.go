@@ -13,8 +13,7 @@ type Goal struct {
 	Name   string   `json:"name"`
 	Part   string   `json:"part"`
 	Unit   string   `json:"unit"`
-	Below  bool     `json:"below"`  // to be reached from above: less is better
-	Strict bool     `json:"strict"` // the bound itself doesn't reach it
+	Below  bool     `json:"below"` // to be reached from above: less is better
 	Goal   float64  `json:"goal"`
 	Better *float64 `json:"better"` // nil: there is no more to be had
 	// Measured has a value for this build, under "", and for every other by its
@@ -51,9 +50,9 @@ const half = 0.5
 // Judge fills in the goals.
 func (d *Document) Judge() {
 	d.Goals = []Goal{
-		d.ratio("throughput of single events, replica / bare", PartSaturation, Replica, Bare, throughput, false, 0.45, 0.6),
-		d.ratio("CPU of the server per event, replica / bare", PartSaturation, Replica, Bare, serverCPU, true, 1.8, 1.4),
-		d.ratio("throughput of single events, embedded / bare", PartSaturation, Embedded, Bare, throughput, false, 0.6, 0.75),
+		d.ratio("throughput of single events, replica / baseline", PartSaturation, Replica, Baseline, throughput, false, 0.45, 0.6),
+		d.ratio("CPU of the server per event, replica / baseline", PartSaturation, Replica, Baseline, serverCPU, true, 1.8, 1.4),
+		d.ratio("throughput of single events, embedded / baseline", PartSaturation, Embedded, Baseline, throughput, false, 0.6, 0.75),
 		d.ratio("throughput in batches, replica / pgx alone", PartBatches, Replica, PgxAlone, throughput, false, 0.75, 0.9),
 	}
 	for _, mode := range []string{Replica, Embedded} {
@@ -66,7 +65,6 @@ func (d *Document) Judge() {
 	d.Goals = append(d.Goals,
 		d.plain("share of 5xx at saturation, replica", "%", PartSaturation, Replica, share, 0, nil),
 		d.plain("share of 5xx at saturation, embedded", "%", PartSaturation, Embedded, share, 0, nil),
-		d.memory(),
 	)
 }
 
@@ -107,11 +105,11 @@ func SubjectName(label, mode string) string {
 }
 
 // ratio judges a figure of a subject by what another one has in the same round.
-// The yardsticks are the same for every build.
-func (d *Document) ratio(name, part, mode, yardstick string, figure func(*Phase) (float64, bool), below bool, goal, better float64) Goal {
+// The baselines are the same for every build.
+func (d *Document) ratio(name, part, mode, baseline string, figure func(*Phase) (float64, bool), below bool, goal, better float64) Goal {
 	phases := d.phases(part)
 	g := Goal{Name: name, Part: part, Below: below, Goal: goal, Better: &better, Measured: map[string]Measured{}}
-	unit := collect(phases, yardstick, figure)
+	unit := collect(phases, baseline, figure)
 	for _, label := range d.labels() {
 		subject := SubjectName(label, mode)
 		var ratios []float64
@@ -136,24 +134,6 @@ func (d *Document) plain(name, unit, part, mode string, figure func(*Phase) (flo
 	return g
 }
 
-func (d *Document) memory() Goal {
-	g := Goal{
-		Name: "memory (RSS) at ten times saturation with the database stopped, replica", Part: PartOverload, Unit: "MiB",
-		Below: true, Strict: true, Goal: 256, Measured: map[string]Measured{},
-	}
-	for _, label := range d.labels() {
-		subject := SubjectName(label, Replica)
-		var peaks []float64
-		for _, o := range d.Overload {
-			if o.Subject == subject {
-				peaks = append(peaks, o.RSSPeak)
-			}
-		}
-		g.Measured[label] = d.measured(&g, subject, peaks)
-	}
-	return g
-}
-
 func (d *Document) measured(g *Goal, subject string, values []float64) Measured {
 	if len(values) == 0 {
 		for _, n := range d.NotThere {
@@ -163,7 +143,7 @@ func (d *Document) measured(g *Goal, subject string, values []float64) Measured 
 		}
 		return Measured{Verdict: NotMeasured}
 	}
-	m := Measured{Value: median(values), Low: slices.Min(values), High: slices.Max(values), Rounds: len(values)}
+	m := Measured{Value: Median(values), Low: slices.Min(values), High: slices.Max(values), Rounds: len(values)}
 	// A goal of nothing at all isn't reached by nothing most of the time.
 	judged := m.Value
 	if g.Goal == 0 {
@@ -179,8 +159,6 @@ func (g *Goal) verdict(value float64) Verdict {
 		switch {
 		case math.IsNaN(value):
 			return false
-		case g.Strict:
-			return value < bound
 		case g.Below:
 			return value <= bound
 		}
@@ -214,7 +192,7 @@ func (d *Document) Summary() string {
 			m := g.Measured[label]
 			value := ""
 			if m.Rounds > 0 {
-				value = strings.TrimSpace(number(m.Value) + " " + g.Unit)
+				value = strings.TrimSpace(Number(m.Value) + " " + g.Unit)
 			}
 			fmt.Fprintf(&text, "  %-76s %10s  (goal %s) %s\n", g.Name, value, g.bound(g.Goal), m.Verdict)
 		}

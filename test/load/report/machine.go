@@ -1,71 +1,49 @@
 package report
 
 import (
-	"os"
 	"path/filepath"
 	"runtime"
-	"strconv"
 	"strings"
+
+	"github.com/prometheus/procfs"
 )
 
 // DescribeMachine says where everything runs whose databases are in dir, but for their
 // versions. What can't be found out is left empty: it is no reason to measure nothing.
 func DescribeMachine(dir string) Machine {
-	m := Machine{
-		CPU: procField("/proc/cpuinfo", "model name"), CPUs: runtime.NumCPU(), Kernel: firstLineOf("/proc/sys/kernel/osrelease"),
-		FileSystem: fileSystem(dir), Go: runtime.Version(),
+	m := Machine{CPUs: runtime.NumCPU(), Go: runtime.Version(), FileSystem: fileSystem(dir)}
+	fs, err := procfs.NewDefaultFS()
+	if err != nil {
+		return m
 	}
-	kib, err := strconv.ParseInt(strings.TrimSuffix(procField("/proc/meminfo", "MemTotal"), " kB"), 10, 64)
-	if err == nil {
-		m.MemoryMiB = kib >> 10
+	if processors, err := fs.CPUInfo(); err == nil && len(processors) > 0 {
+		m.CPU = processors[0].ModelName
+	}
+	if memory, err := fs.Meminfo(); err == nil && memory.MemTotal != nil {
+		m.MemoryMiB = int64(*memory.MemTotal >> 10)
+	}
+	if release, err := fs.SysctlStrings("kernel/osrelease"); err == nil {
+		m.Kernel = strings.Join(release, " ")
 	}
 	return m
 }
 
-// procField returns the first value of a name in a file of lines like "name: value".
-func procField(file, name string) string {
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return ""
-	}
-	for line := range strings.Lines(string(text)) {
-		key, value, found := strings.Cut(line, ":")
-		if found && strings.TrimSpace(key) == name {
-			return strings.TrimSpace(value)
-		}
-	}
-	return ""
-}
-
-func firstLineOf(file string) string {
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return ""
-	}
-	first, _, _ := strings.Cut(string(text), "\n")
-	return first
-}
-
 // fileSystem names the kind of file system that holds a directory: on tmpfs an
-// fsync costs nothing, and whoever reads the figures should know.
+// fsync costs nothing, which readers of the figures should know.
 func fileSystem(dir string) string {
-	best, kind := "", ""
-	mounts, err := os.ReadFile("/proc/self/mounts")
+	mounts, err := procfs.GetMounts()
 	if err != nil {
 		return ""
 	}
-	for line := range strings.Lines(string(mounts)) {
-		fields := strings.Fields(line)
-		if len(fields) < 3 {
-			continue
-		}
-		inside, err := filepath.Rel(fields[1], dir)
-		if err == nil && inside != ".." && !strings.HasPrefix(inside, "../") && len(fields[1]) >= len(best) {
-			best, kind = fields[1], fields[2]
+	best, kind := "", ""
+	for _, mount := range mounts {
+		inside, err := filepath.Rel(mount.MountPoint, dir)
+		if err == nil && inside != ".." && !strings.HasPrefix(inside, "../") && len(mount.MountPoint) >= len(best) {
+			best, kind = mount.MountPoint, mount.FSType
 		}
 	}
 	if kind == "tmpfs" {
-		kind += " (memory: syncing costs nothing there; give -dir a directory on a disk)"
+		kind += " (memory: syncing costs nothing there; give --dir a directory on a disk)"
 	}
 	return kind
 }

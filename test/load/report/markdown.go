@@ -14,8 +14,9 @@ import (
 )
 
 // WriteMarkdown writes the page. The handwritten file, if it is there, becomes the
-// page's last section; the picture is linked to from where the page is.
-func (d *Document) WriteMarkdown(file, picture, handwritten string) error {
+// page's last section; the picture is linked to from where the page is; results is the name
+// of the file with every figure.
+func (d *Document) WriteMarkdown(file, picture, handwritten, results string) error {
 	link, err := filepath.Rel(filepath.Dir(file), picture)
 	if err != nil {
 		return fmt.Errorf("linking to %s: %w", picture, err)
@@ -24,32 +25,36 @@ func (d *Document) WriteMarkdown(file, picture, handwritten string) error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("including what was tried: %w", err)
 	}
-	return write(file, []byte(d.markdown(filepath.ToSlash(link), string(tried))))
+	return WriteFile(file, []byte(d.markdown(filepath.ToSlash(link), string(tried), results)))
 }
 
-func (d *Document) markdown(picture, tried string) string {
-	p := &page{}
-	p.line("<!-- Made by `make load`: change load/ or docs/benchmarks/tried.md, not this. -->")
-	p.line("# Benchmarks\n")
+// beyond says where the rest is measured.
+const beyond = "At 0.5 to 10 times saturation, with a database that is fast, slow and stopped: `make torture TORTURE=\"--mode overload\"` measures throughput, refusals, memory and recovery, and fails where a bound is broken."
+
+func (d *Document) markdown(picture, tried, results string) string {
+	p := &Page{}
+	p.Line("<!-- Made by `make load`: change test/load or docs/benchmarks/tried.md, not this. -->")
+	p.Line("# Benchmarks\n")
 	if !d.Meaningful {
-		p.line("> **These figures mean nothing.** They come from a quick run, which only shows that the program works.\n")
+		p.Line("> **These figures mean nothing.** They come from a quick run, which only shows that the program works.\n")
 	}
-	p.line("Made with `cd load && %s` in %s on %s, at commit %s.\n", d.Command, (time.Duration(d.Seconds) * time.Second), d.Started.Format("2006-01-02"), d.commit())
-	p.line("%s\n", "Everything ran on one machine: the server, its databases and the program that sends. What is compared took turns in the same run, each time with a process of its own and an empty database; the figures are medians over the rounds, with their range in brackets.")
+	p.Line("Made with `%s` in %s on %s, at commit %s. Every figure is in `%s` after a run.\n", d.Command, (time.Duration(d.Seconds) * time.Second), d.Started.Format("2006-01-02"), d.commit(), results)
+	p.Line("%s\n", "Everything ran on one machine: the server, its databases and the program that sends. What is compared took turns in the same run, each time with a process of its own and an empty database; the figures are medians over the rounds, with their range in brackets.")
 	if disturbed, all, most := d.disturbances(); disturbed > 0 {
-		p.line("> **Disturbed.** In %d of %d turns other programs, or other virtual machines, took more than %.0f %% of the CPUs, %.0f %% at most.\n", disturbed, all, Disturbance*100, most*100)
+		p.Line("> **Disturbed.** In %d of %d turns other programs, or other virtual machines, took more than %.0f %% of the CPUs, %.0f %% at most.\n", disturbed, all, Disturbance*100, most*100)
 	}
 	d.machine(p)
 	d.goals(p)
 	d.saturation(p)
 	d.batches(p)
 	d.rates(p, picture)
-	d.overload(p)
+	p.Line("## Beyond saturation\n")
+	p.Line("%s\n", beyond)
 	d.audits(p)
 	d.notThere(p)
 	if tried = strings.TrimSpace(tried); tried != "" {
-		p.line("## What was tried and lost\n")
-		p.line("%s", tried)
+		p.Line("## What was tried and lost\n")
+		p.Line("%s", tried)
 	}
 	return strings.TrimRight(p.String(), "\n") + "\n"
 }
@@ -69,57 +74,76 @@ func (d *Document) disturbances() (disturbed, all int, most float64) {
 	return disturbed, all, most
 }
 
-// page is a Markdown document in the making.
-type page struct{ strings.Builder }
+// Page is a Markdown document in the making.
+type Page struct{ strings.Builder }
 
-func (p *page) line(format string, args ...any) { fmt.Fprintf(p, format+"\n", args...) }
+// Line adds a line.
+func (p *Page) Line(format string, args ...any) { fmt.Fprintf(p, format+"\n", args...) }
 
-// table writes a table with numbers to the right of the first column.
-func (p *page) table(header []string, rows [][]string) {
-	p.line("| %s |", strings.Join(header, " | "))
-	p.line("| --- |%s", strings.Repeat(" ---: |", len(header)-1))
+// Table adds a table with numbers to the right of the first column.
+func (p *Page) Table(header []string, rows [][]string) {
+	p.Line("| %s |", strings.Join(header, " | "))
+	p.Line("| --- |%s", strings.Repeat(" ---: |", len(header)-1))
 	for _, row := range rows {
-		p.line("| %s |", strings.Join(row, " | "))
+		p.Line("| %s |", strings.Join(row, " | "))
 	}
-	p.line("")
+	p.Line("")
+}
+
+// Commit shows a revision.
+func Commit(commit string, dirty bool) string {
+	if commit == "" {
+		return "unknown"
+	}
+	text := "`" + commit[:min(12, len(commit))] + "`"
+	if dirty {
+		text += " with changes that weren't committed"
+	}
+	return text
 }
 
 func (d *Document) commit() string {
-	if d.Commit == "" {
-		return "unknown"
-	}
-	text := "`" + d.Commit[:min(12, len(d.Commit))] + "`"
-	if d.Dirty {
-		text += " with changes that weren't committed"
-	}
+	text := Commit(d.Commit, d.Dirty)
 	if d.Settings.GivenBinary {
 		text += " (of the load program; the product's program was given and may be another)"
 	}
 	return text
 }
 
-func (d *Document) machine(p *page) {
-	m, s := &d.Machine, &d.Settings
-	p.line("| | |\n| --- | --- |")
-	for _, row := range [][2]string{
-		{"CPU", fmt.Sprintf("%s, %d of them", m.CPU, m.CPUs)},
-		{"memory", fmt.Sprintf("%d MiB", m.MemoryMiB)},
-		{"kernel", m.Kernel},
-		{"databases on", m.FileSystem},
-		{"Go", m.Go},
-		{"PostgreSQL", m.Postgres + ", " + strings.Join(s.Postgres, " ")},
-		{"Redis", m.Redis},
-		{"rate limit", s.RateLimit + " per minute, so that the limiter works and refuses nobody"},
-		{"events", fmt.Sprintf("150 to 200 bytes, %d users, 50 types of Zipf's popularity, sent up to %.0f s after they happened, each with a UUIDv7 as SDKs make them", s.Users, s.Spread)},
-		{"saturation", fmt.Sprintf("%d connections, each sends when it has its answer; %g s after %g s of warm-up, %d rounds", s.Connections, s.Duration, s.WarmUp, s.Rounds)},
-	} {
-		p.line("| %s | %s |", row[0], row[1])
+// Facts adds a table of names and values.
+func (p *Page) Facts(rows [][2]string) {
+	p.Line("| | |\n| --- | --- |")
+	for _, row := range rows {
+		p.Line("| %s | %s |", row[0], row[1])
 	}
-	p.line("")
+	p.Line("")
 }
 
-func (d *Document) goals(p *page) {
-	p.line("## Goals\n")
+// Facts are the rows that describe the machine, with PostgreSQL's settings and more about
+// the processors. Without a version there is no PostgreSQL.
+func (m *Machine) Facts(postgres []string, processors ...string) [][2]string {
+	cpu := append([]string{fmt.Sprintf("%s, %d of them", m.CPU, m.CPUs)}, processors...)
+	rows := [][2]string{
+		{"CPU", strings.Join(cpu, "; ")}, {"memory", fmt.Sprintf("%d MiB", m.MemoryMiB)}, {"kernel", m.Kernel},
+		{"databases on", m.FileSystem}, {"Go", m.Go},
+	}
+	if m.Postgres != "" {
+		rows = append(rows, [2]string{"PostgreSQL", m.Postgres + ", " + strings.Join(postgres, " ")}, [2]string{"Redis", m.Redis})
+	}
+	return rows
+}
+
+func (d *Document) machine(p *Page) {
+	s := &d.Settings
+	p.Facts(append(d.Machine.Facts(s.Postgres), [][2]string{
+		{"rate limit", s.RateLimit + " per minute: the limiter works and rejects nothing"},
+		{"events", fmt.Sprintf("150 to 200 bytes, %d users, 50 types of Zipf's popularity, sent up to %.0f s after they happened, each with a UUIDv7 as SDKs make them", s.Users, s.Spread)},
+		{"saturation", fmt.Sprintf("%d connections, each sends when it has its response; %g s after %g s of warm-up, %d rounds", s.Connections, s.Duration, s.WarmUp, s.Rounds)},
+	}...))
+}
+
+func (d *Document) goals(p *Page) {
+	p.Line("## Goals\n")
 	header := []string{"goal", "reach", "better"}
 	for _, label := range d.labels() {
 		if label == "" {
@@ -139,16 +163,16 @@ func (d *Document) goals(p *page) {
 			m := g.Measured[label]
 			value := ""
 			if m.Rounds > 0 {
-				value = number(m.Value)
+				value = Number(m.Value)
 			}
 			if m.Rounds > 1 {
-				value += fmt.Sprintf(" (%s to %s)", number(m.Low), number(m.High))
+				value += fmt.Sprintf(" (%s to %s)", Number(m.Low), Number(m.High))
 			}
 			row = append(row, value, string(m.Verdict))
 		}
 		rows = append(rows, row)
 	}
-	p.table(header, rows)
+	p.Table(header, rows)
 }
 
 // bound says what a goal asks for.
@@ -157,16 +181,14 @@ func (g *Goal) bound(v float64) string {
 	switch {
 	case g.Goal == 0:
 		sign = ""
-	case g.Strict:
-		sign = "< "
 	case g.Below:
 		sign = "≤ "
 	}
-	return strings.TrimSpace(sign + number(v) + " " + g.Unit)
+	return strings.TrimSpace(sign + Number(v) + " " + g.Unit)
 }
 
-// number writes a figure with about three digits.
-func number(v float64) string {
+// Number writes a figure with about three digits.
+func Number(v float64) string {
 	switch {
 	case v == 0:
 		return "0"
@@ -187,9 +209,9 @@ func spread(phases []Phase, subject string, figure func(*Phase) (float64, bool))
 	case 0:
 		return ""
 	case 1:
-		return number(values[0])
+		return Number(values[0])
 	}
-	return fmt.Sprintf("%s (%s to %s)", number(median(values)), number(slices.Min(values)), number(slices.Max(values)))
+	return fmt.Sprintf("%s (%s to %s)", Number(Median(values)), Number(slices.Min(values)), Number(slices.Max(values)))
 }
 
 func middle(phases []Phase, subject string, figure func(*Phase) (float64, bool)) string {
@@ -197,7 +219,7 @@ func middle(phases []Phase, subject string, figure func(*Phase) (float64, bool))
 	if len(values) == 0 {
 		return ""
 	}
-	return number(median(values))
+	return Number(Median(values))
 }
 
 // names returns the subjects of some phases in the order of their first turn.
@@ -241,7 +263,7 @@ var figures = []struct {
 	{"generator µs", cpu(func(c CPU) *float64 { return c.Generator })},
 }
 
-func (d *Document) phaseTable(p *page, phases []Phase) {
+func (d *Document) phaseTable(p *Page, phases []Phase) {
 	header := []string{"", "events/s"}
 	for _, f := range figures {
 		header = append(header, f.header)
@@ -254,7 +276,7 @@ func (d *Document) phaseTable(p *page, phases []Phase) {
 		}
 		rows = append(rows, append(row, statusesOf(phases, name)))
 	}
-	p.table(append(header, "statuses"), rows)
+	p.Table(append(header, "statuses"), rows)
 }
 
 // statusesOf sums the statuses of a subject's phases.
@@ -280,28 +302,28 @@ func statuses(all map[string]int64) string {
 	for _, status := range slices.Sorted(maps.Keys(all)) {
 		text := fmt.Sprintf("%s: %d", status, all[status])
 		if status != "202" {
-			text += fmt.Sprintf(" (%s %%)", number(100*float64(all[status])/float64(total)))
+			text += fmt.Sprintf(" (%s %%)", Number(100*float64(all[status])/float64(total)))
 		}
 		parts = append(parts, text)
 	}
 	return strings.Join(parts, ", ")
 }
 
-func (d *Document) saturation(p *page) {
+func (d *Document) saturation(p *Page) {
 	if len(d.Saturation) == 0 {
 		return
 	}
-	p.line("## Single events, as fast as it goes\n")
-	p.line("`POST /event`. The columns in µs are CPU time per event: of the server's process, of all processes of PostgreSQL, of Redis, and of the program that sends. All of them share the CPUs.\n")
+	p.Line("## Single events, as fast as it goes\n")
+	p.Line("`POST /event`. The columns in µs are CPU time per event: of the server's process, of all processes of PostgreSQL, of Redis, and of the program that sends. All of them share the CPUs.\n")
 	d.phaseTable(p, d.Saturation)
 }
 
-func (d *Document) batches(p *page) {
+func (d *Document) batches(p *Page) {
 	if len(d.Batches) == 0 {
 		return
 	}
-	p.line("## Batches\n")
-	p.line("`POST /events` with %d events each over %d connections, next to pgx alone: a loop that runs the product's own statement on %d connections. Latency is that of a batch.\n",
+	p.Line("## Batches\n")
+	p.Line("`POST /events` with %d events each over %d connections, next to pgx alone: a loop that runs the product's own statement on %d connections. Latency is that of a batch.\n",
 		d.Settings.Batch, d.Settings.BatchConnections, d.Settings.Writers)
 	d.phaseTable(p, d.Batches)
 }
@@ -317,15 +339,15 @@ func atFraction(phases []Phase, fraction float64) []Phase {
 	return all
 }
 
-func (d *Document) rates(p *page, picture string) {
+func (d *Document) rates(p *Page, picture string) {
 	if len(d.Rates) == 0 {
 		return
 	}
-	p.line("## Single events at fixed rates\n")
-	p.line("%s\n", "Events become due at a fixed rate, whether or not the server keeps up. Latency counts from the moment at which an event was due: where no connection was free, the wait counts. Rates are shares of each subject's own saturation.")
-	p.line("![Throughput and latency over the offered rate](%s)\n", picture)
+	p.Line("## Single events at fixed rates\n")
+	p.Line("%s\n", "Events become due at a fixed rate, whether or not the server keeps up. Latency counts from the moment at which an event was due: where no connection was free, the wait counts. Rates are shares of each subject's own saturation.")
+	p.Line("![Throughput and latency over the offered rate](%s)\n", picture)
 	for _, name := range names(d.Rates) {
-		p.line("### %s\n", name)
+		p.Line("### %s\n", name)
 		header := []string{"share", "offered/s", "events/s"}
 		for _, f := range figures {
 			header = append(header, f.header)
@@ -342,36 +364,16 @@ func (d *Document) rates(p *page, picture string) {
 			}
 			rows = append(rows, append(row, statusesOf(at, name)))
 		}
-		p.table(append(header, "statuses"), rows)
+		p.Table(append(header, "statuses"), rows)
 	}
 }
 
-func (d *Document) overload(p *page) {
-	if len(d.Overload) == 0 {
-		return
-	}
-	p.line("## Ten times too much, with the database stopped\n")
-	p.line("PostgreSQL's processes are stopped (SIGSTOP) for %g s, so that it keeps its connections and answers nothing, while %d connections send as fast as they get answers. Then it goes on, and so does the load, until the first `202`.\n",
-		d.Settings.OverloadDuration, d.Settings.OverloadConnections)
-	var rows [][]string
-	for i := range d.Overload {
-		o := &d.Overload[i]
-		rows = append(rows, []string{
-			o.Subject, number(o.Target), number(o.Offered), number(o.Refusals.P50), number(o.Refusals.P99), number(o.Latency.P50), number(o.Latency.P99),
-			number(o.RSSBefore), number(o.RSSPeak), number(o.RecoverySeconds), statuses(o.Statuses),
-		})
-	}
-	p.table([]string{
-		"", "ten times saturation/s", "requests/s", "refusals p50 ms", "p99", "all p50 ms", "p99", "RSS before MiB", "peak MiB", "first 202 after s", "statuses",
-	}, rows)
-}
-
-func (d *Document) audits(p *page) {
+func (d *Document) audits(p *Page) {
 	if len(d.Audits) == 0 {
 		return
 	}
-	p.line("## Was everything right?\n")
-	p.line("%s\n", "After each turn the events are read back from the database and held against the record of what was sent, and `GET /stats` of every type is summed. An event without an answer, or with a 5xx, may be stored or not.")
+	p.Line("## Was everything stored?\n")
+	p.Line("%s\n", "After each turn the events are read back from the database and compared with the record of what was sent, and `GET /stats` of every type is summed. An event without a response, or with a 5xx, may be stored or not.")
 	type sum struct{ turns, correct, sent, accepted, stored, undecided, defects int64 }
 	sums := map[string]*sum{}
 	var order []string
@@ -404,16 +406,16 @@ func (d *Document) audits(p *page) {
 		}
 		rows = append(rows, row)
 	}
-	p.table([]string{"", "turns", "all right", "events sent", "accepted", "rows", "of these without a 202", "lost, doubled, altered or never sent"}, rows)
+	p.Table([]string{"", "turns", "all right", "events sent", "accepted", "rows", "of these without a 202", "lost, doubled, altered or never sent"}, rows)
 }
 
-func (d *Document) notThere(p *page) {
+func (d *Document) notThere(p *Page) {
 	if len(d.NotThere) == 0 {
 		return
 	}
-	p.line("## Not there\n")
+	p.Line("## Not there\n")
 	for _, n := range d.NotThere {
-		p.line("- %s, %s: %s", n.Subject, n.Part, n.Reason)
+		p.Line("- %s, %s: %s", n.Subject, n.Part, n.Reason)
 	}
-	p.line("")
+	p.Line("")
 }

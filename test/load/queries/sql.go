@@ -8,26 +8,26 @@ import (
 	"time"
 )
 
-// byHand is a statement that answers a question.
-type byHand struct {
+// statement is a hand-written query.
+type statement struct {
 	name string
-	// loose takes 1 for "1", by the text of a value: less work, and another question.
+	// loose takes 1 for "1", by the text of a value: less work, and another query.
 	loose bool
 	sql   string
 	args  []any
-	read  func(a answer, row scanner) error
+	read  func(r result, row scanner) error
 }
 
-// ask runs the statement.
-func (b *byHand) ask(ctx context.Context, h hand) (answer, error) {
-	a := answer{}
-	err := h.query(ctx, b.sql, b.args, func(row scanner) error { return b.read(a, row) })
-	return a, err
+// execute runs the statement.
+func (b *statement) execute(ctx context.Context, s session) (result, error) {
+	r := result{}
+	err := s.query(ctx, b.sql, b.args, func(row scanner) error { return b.read(r, row) })
+	return r, err
 }
 
 // strict leaves out those that are loose.
-func strict(all []byHand) []byHand {
-	var some []byHand
+func strict(all []statement) []statement {
+	var some []statement
 	for _, b := range all {
 		if !b.loose {
 			some = append(some, b)
@@ -37,7 +37,7 @@ func strict(all []byHand) []byHand {
 }
 
 // readCell reads a row of bucket, group and number.
-func readCell(a answer, row scanner) error {
+func readCell(r result, row scanner) error {
 	var at *int64
 	var group *string
 	var number int64
@@ -51,50 +51,50 @@ func readCell(a answer, row scanner) error {
 	if group != nil {
 		c.group = *group
 	}
-	a[c] = strconv.FormatInt(number, 10)
+	r[c] = strconv.FormatInt(number, 10)
 	return nil
 }
 
 // readCounts reads such a row, and adds it to its group's sum: a client does that no slower than
 // a database.
-func readCounts(a answer, row scanner) error {
-	one := answer{}
+func readCounts(r result, row scanner) error {
+	one := result{}
 	if err := readCell(one, row); err != nil {
 		return err
 	}
 	for c, text := range one {
-		a[c] = text
+		r[c] = text
 		n, err := strconv.ParseInt(text, 10, 64)
 		if err != nil {
 			return err
 		}
-		sum, err := strconv.ParseInt("0"+a[cell{c.group, whole}], 10, 64)
+		sum, err := strconv.ParseInt("0"+r[cell{c.group, whole}], 10, 64)
 		if err != nil {
 			return err
 		}
-		a[cell{c.group, whole}] = strconv.FormatInt(sum+n, 10)
+		r[cell{c.group, whole}] = strconv.FormatInt(sum+n, 10)
 	}
 	return nil
 }
 
 // readSteps reads the only row of a funnel.
-func readSteps(a answer, row scanner) error {
+func readSteps(r result, row scanner) error {
 	var users [3]int64
 	var medians [3]*int64
 	if err := row(&users[0], &users[1], &users[2], &medians[1], &medians[2]); err != nil {
 		return err
 	}
 	for i := range users {
-		a.step(i, users[i], medians[i])
+		r.step(i, users[i], medians[i])
 	}
 	return nil
 }
 
-// dialect is how one would write it for a database. Of several ways the quickest counts.
+// dialect is the hand-written SQL for a database. Of several ways the quickest counts.
 type dialect struct {
-	counts func(property string, p period) []byHand
-	users  func(property string, p period) []byHand
-	funnel func(p period) []byHand
+	counts func(property string, p period) []statement
+	users  func(property string, p period) []statement
+	funnel func(p period) []statement
 }
 
 // fill puts texts in the place of names like {key}, and brings the statement into one line.
@@ -126,11 +126,11 @@ var postgresBuckets = []struct{ name, bucket, start string }{
 }
 
 // postgresGrouped makes a statement for each key and bucket.
-func postgresGrouped(sql, note, property string, p period, read func(answer, scanner) error) []byHand {
-	var all []byHand
+func postgresGrouped(sql, note, property string, p period, read func(result, scanner) error) []statement {
+	var all []statement
 	for _, bucket := range postgresBuckets {
 		for _, key := range postgresKeys(property) {
-			b := byHand{
+			b := statement{
 				name: strings.TrimSpace(bucket.name + ", " + key.name + " " + note), loose: key.loose, read: read,
 				sql:  fill(sql, "{bucket}", bucket.bucket, "{start}", bucket.start, "{key}", key.sql),
 				args: []any{sliceType, time.Unix(p.from, 0), time.Unix(p.to, 0)},
@@ -146,13 +146,13 @@ func postgresGrouped(sql, note, property string, p period, read func(answer, sca
 
 const postgresSlice = `FROM events e WHERE e.event_type = $1 AND e.occurred_at >= $2 AND e.occurred_at < $3`
 
-func postgresCounts(property string, p period) []byHand {
+func postgresCounts(property string, p period) []statement {
 	return postgresGrouped(`
 		SELECT extract(epoch FROM {start})::bigint, k::text, n
 		FROM (SELECT {bucket} AS b, {key} AS k, count(*) AS n `+postgresSlice+` GROUP BY 1, 2) s`, "", property, p, readCounts)
 }
 
-func postgresUsers(property string, p period) []byHand {
+func postgresUsers(property string, p period) []statement {
 	return append(
 		postgresGrouped(`
 			SELECT extract(epoch FROM {start})::bigint, k::text, n FROM (
@@ -190,8 +190,8 @@ const funnelWays = `
 		FROM followed WHERE t = {first}
 	)`
 
-func postgresFunnel(p period) []byHand {
-	return []byHand{{
+func postgresFunnel(p period) []statement {
+	return []statement{{
 		name: "two windows, medians by percentile_disc", read: readSteps,
 		sql: fill(funnelWays+`, best AS (
 				SELECT DISTINCT ON (user_id) at, second, third FROM ways ORDER BY user_id, third IS NULL, second IS NULL, at, id
@@ -209,8 +209,8 @@ var sqliteSQL = dialect{counts: sqliteCounts, users: sqliteUsers, funnel: sqlite
 
 // sqliteGrouped makes a statement for each way to a property. json_extract keeps the types of
 // numbers and strings, and json_quote brings them back, a few times.
-func sqliteGrouped(sql, note, property string, p period, read func(answer, scanner) error) []byHand {
-	var all []byHand
+func sqliteGrouped(sql, note, property string, p period, read func(result, scanner) error) []statement {
+	var all []statement
 	for _, key := range []struct {
 		variant
 		text string
@@ -219,7 +219,7 @@ func sqliteGrouped(sql, note, property string, p period, read func(answer, scann
 		{variant{name: "json_extract", sql: "json_extract(payload, '$." + property + "')"}, "json_quote(k)"},
 		{variant{name: "->> as text", sql: "CAST(payload ->> '$." + property + "' AS TEXT)", loose: true}, "k"},
 	} {
-		all = append(all, byHand{
+		all = append(all, statement{
 			name: strings.TrimSpace(key.name + " " + note), loose: key.loose, read: read,
 			sql: fill(sql, "{key}", key.sql, "{text}", key.text,
 				"{bucket}", "(occurred_at - ?2) / 86400 * 86400 + ?2", "{slice}", "FROM events WHERE event_type = ?1 AND occurred_at >= ?2 AND occurred_at < ?3"),
@@ -229,12 +229,12 @@ func sqliteGrouped(sql, note, property string, p period, read func(answer, scann
 	return all
 }
 
-func sqliteCounts(property string, p period) []byHand {
+func sqliteCounts(property string, p period) []statement {
 	return sqliteGrouped(`
 		SELECT b, {text}, n FROM (SELECT {bucket} AS b, {key} AS k, count(*) AS n {slice} GROUP BY 1, 2)`, "", property, p, readCounts)
 }
 
-func sqliteUsers(property string, p period) []byHand {
+func sqliteUsers(property string, p period) []statement {
 	const both = ` SELECT b, {text}, n FROM (
 		SELECT b, k, {count} AS n FROM seen GROUP BY 1, 2
 		UNION ALL SELECT NULL, k, count(DISTINCT user_id) FROM seen GROUP BY 2)`
@@ -245,11 +245,11 @@ func sqliteUsers(property string, p period) []byHand {
 			strings.ReplaceAll(both, "{count}", "count(DISTINCT user_id)"), "(distinct last)", property, p, readCell)...)
 }
 
-func sqliteFunnel(p period) []byHand {
+func sqliteFunnel(p period) []statement {
 	median := func(what string) string {
 		return fill(`(SELECT {what} FROM best WHERE {what} IS NOT NULL ORDER BY 1 LIMIT 1 OFFSET (SELECT max(count({what}) - 1, 0) / 2 FROM best))`, "{what}", what)
 	}
-	return []byHand{{
+	return []statement{{
 		name: "two windows, medians by place", read: readSteps,
 		sql: fill(funnelWays+`, best AS MATERIALIZED (
 				SELECT at, second, third FROM (

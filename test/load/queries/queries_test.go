@@ -16,26 +16,26 @@ import (
 	"highload.example/analytics/test/load/report"
 )
 
-func TestAnswersAreComparedByTypeAndPlace(t *testing.T) {
+func TestResultsAreComparedByTypeAndPlace(t *testing.T) {
 	t.Parallel()
 	ours, err := readGroups([]byte(`{"buckets": [{"start": 100}, {"start": 200}], "groups": [
 		{"key": [1], "value": 5, "values": [5, 0]}, {"key": ["1"], "value": 3, "values": [1, 2]}, {"key": [null], "value": 1, "values": [0, 1]}]}`))
 	if err != nil {
 		t.Fatal(err)
 	}
-	same := answer{
+	same := result{
 		{"1", whole}: "5", {"1", 100}: "5", {`"1"`, whole}: "3", {`"1"`, 100}: "1", {`"1"`, 200}: "2", {"null", whole}: "1", {"null", 200}: "1",
 	}
 	if err := ours.differs(same); err != nil {
 		t.Error(err)
 	}
-	for name, change := range map[string]func(answer){
-		"another number":      func(a answer) { a[cell{"1", 100}] = "6" },
-		"one that is missing": func(a answer) { delete(a, cell{"null", 200}) },
-		"one too many":        func(a answer) { a[cell{"2", 100}] = "1" },
-		"another type":        func(a answer) { delete(a, cell{"1", whole}); a[cell{`"1"`, whole}] = "5" },
+	for name, change := range map[string]func(result){
+		"another number":      func(r result) { r[cell{"1", 100}] = "6" },
+		"one that is missing": func(r result) { delete(r, cell{"null", 200}) },
+		"one too many":        func(r result) { r[cell{"2", 100}] = "1" },
+		"another type":        func(r result) { delete(r, cell{"1", whole}); r[cell{`"1"`, whole}] = "5" },
 	} {
-		other := answer{}
+		other := result{}
 		for c, n := range same {
 			other[c] = n
 		}
@@ -49,28 +49,28 @@ func TestAnswersAreComparedByTypeAndPlace(t *testing.T) {
 	}
 }
 
-func TestLooseAnswersAreTexts(t *testing.T) {
+func TestLooseResultsAreTexts(t *testing.T) {
 	t.Parallel()
-	loose, err := answer{{`"free"`, whole}: "1", {"null", 7}: "2", {"1", whole}: "3"}.loosened()
+	loose, err := result{{`"free"`, whole}: "1", {"null", 7}: "2", {"1", whole}: "3"}.loosened()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := loose.differs(answer{{"free", whole}: "1", {"null", 7}: "2", {"1", whole}: "3"}); err != nil {
+	if err := loose.differs(result{{"free", whole}: "1", {"null", 7}: "2", {"1", whole}: "3"}); err != nil {
 		t.Error(err)
 	}
 }
 
-func TestAnswersThatCompareNothing(t *testing.T) {
+func TestResultsThatCompareNothing(t *testing.T) {
 	t.Parallel()
-	zero := answer{}
+	zero := result{}
 	zero.step(0, 0, nil)
-	if !zero.empty() || !(answer{}).empty() {
-		t.Error("an answer of nothing isn't empty")
+	if !zero.empty() || !(result{}).empty() {
+		t.Error("a result of nothing isn't empty")
 	}
 	median := int64(0)
 	zero.step(1, 1, &median)
 	if zero.empty() {
-		t.Error("an answer is empty")
+		t.Error("a result is empty")
 	}
 	for _, body := range []string{
 		`{"buckets": [{"start": 1}], "groups": [{"key": ["a"], "value": 1, "values": []}]}`,
@@ -88,7 +88,7 @@ func TestFunnelsAreReadFromBoth(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	byHand := answer{}
+	byHand := result{}
 	if err := readSteps(byHand, row(int64(9), int64(4), int64(0), int64(60), nil)); err != nil {
 		t.Fatal(err)
 	}
@@ -121,13 +121,13 @@ func row(values ...any) scanner {
 
 func TestCountsAreSummedByGroup(t *testing.T) {
 	t.Parallel()
-	a := answer{}
+	a := result{}
 	for _, r := range []scanner{row(int64(100), `"a"`, int64(2)), row(int64(200), `"a"`, int64(3)), row(int64(100), nil, int64(4))} {
 		if err := readCounts(a, r); err != nil {
 			t.Fatal(err)
 		}
 	}
-	want := answer{{`"a"`, 100}: "2", {`"a"`, 200}: "3", {`"a"`, whole}: "5", {"null", 100}: "4", {"null", whole}: "4"}
+	want := result{{`"a"`, 100}: "2", {`"a"`, 200}: "3", {`"a"`, whole}: "5", {"null", 100}: "4", {"null", whole}: "4"}
 	if err := a.differs(want); err != nil {
 		t.Error(err)
 	}
@@ -157,8 +157,8 @@ func TestNoStatementHasAPlaceLeftToFill(t *testing.T) {
 	t.Parallel()
 	for _, store := range []string{postgres, sqlite} {
 		names := map[string]bool{}
-		for _, q := range questions(store, 1795737600) {
-			for _, b := range q.byHand {
+		for _, q := range queries(store, 1795737600) {
+			for _, b := range q.statements {
 				if strings.ContainsAny(b.sql, "{}\n") || b.sql == "" {
 					t.Errorf("%s, %s: %s", q.name, b.name, b.sql)
 				}
@@ -167,7 +167,7 @@ func TestNoStatementHasAPlaceLeftToFill(t *testing.T) {
 				}
 				names[q.name+b.name] = true
 				if q.compared && b.loose {
-					t.Errorf("%s can't be asked loosely", q.name)
+					t.Errorf("%s can't be compared loosely", q.name)
 				}
 			}
 		}
@@ -276,22 +276,24 @@ func TestADigestIsThatOfTheEvents(t *testing.T) {
 	}
 }
 
-func TestOptions(t *testing.T) {
+func TestFlags(t *testing.T) {
 	t.Parallel()
-	o, err := parseOptions([]string{"-quick", "-count", "70000", "-stores", "sqlite", "-data", "/some/where", "-end", "2026-11-23T00:00:00Z"}, io.Discard)
+	var o options
+	args := strings.Fields("--quick --count 70000 --stores sqlite --data /some/where --end 2026-11-23T00:00:00Z")
+	line, err := program(&o).Parse(args, io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if o.count != 70_000 || o.small != 5000 || !slices.Equal(o.stores, []string{sqlite}) || o.end != 1795392000 {
+	if o.Count != 70_000 || o.Small != 5000 || !slices.Equal(o.stores(), []string{sqlite}) || o.End.Unix() != 1795392000 || o.Data != "/some/where" {
 		t.Errorf("%+v", o)
 	}
-	if strings.Contains(o.command, "some") || !strings.Contains(o.command, "-count=70000") || !strings.Contains(o.json, "results") {
-		t.Errorf("%+v", o)
+	if strings.Contains(line, "some") || !strings.Contains(line, "--count=70000") || !strings.Contains(o.JSON, "results") || !strings.Contains(o.Markdown, "results") {
+		t.Errorf("%q, %+v", line, o)
 	}
 	for _, args := range [][]string{
-		{"-count", "0"}, {"-rounds", "-1"}, {"-end", "soon"}, {"-stores", "mysql"}, {"-stores", "sqlite,sqlite"}, {"-keep"}, {"more"}, {"-nonsense"},
+		{"--count=0"}, {"--rounds=-1"}, {"--end=soon"}, {"--stores=mysql"}, {"--stores=sqlite,sqlite"}, {"--keep"}, {"more"}, {"--nonsense"},
 	} {
-		if _, err := parseOptions(args, io.Discard); err == nil {
+		if _, err := program(&options{}).Parse(args, io.Discard); err == nil {
 			t.Errorf("%v were taken", args)
 		}
 	}
@@ -300,12 +302,12 @@ func TestOptions(t *testing.T) {
 func TestADirectoryIsUsedAgainForTheSameEvents(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "data")
-	open := func(o options) (*stand, error) {
-		o.dir, o.keep = dir, true
-		s := &stand{options: &o, work: t.TempDir()}
-		return s, s.openDir()
+	open := func(o options) (*workspace, error) {
+		o.Data, o.Keep = dir, true
+		w := &workspace{options: &o, work: t.TempDir()}
+		return w, w.openDir()
 	}
-	first, err := open(options{seed: 1, count: 10, small: 2})
+	first, err := open(options{Seed: 1, Count: 10, Small: 2})
 	if err != nil || !first.ours {
 		t.Fatal(err)
 	}
@@ -313,15 +315,18 @@ func TestADirectoryIsUsedAgainForTheSameEvents(t *testing.T) {
 	if err := first.writeStamp(); err != nil {
 		t.Fatal(err)
 	}
-	second, err := open(options{seed: 1, count: 10, small: 2})
+	second, err := open(options{Seed: 1, Count: 10, Small: 2})
 	if err != nil || second.ours || !reflect.DeepEqual(second.stamp, first.stamp) {
 		t.Fatalf("%v, %+v", err, second)
 	}
-	second.options.keep = false
+	second.options.Keep = false
 	if err := second.close(); err != nil {
 		t.Fatal(err)
 	}
-	for _, o := range []options{{seed: 2, count: 10, small: 2}, {seed: 1, count: 11, small: 2}, {seed: 1, count: 10, small: 3}, {seed: 1, count: 10, small: 2, end: 5}, {seed: 1, count: 10, small: 2, users: 7}} {
+	for _, o := range []options{
+		{Seed: 2, Count: 10, Small: 2}, {Seed: 1, Count: 11, Small: 2}, {Seed: 1, Count: 10, Small: 3},
+		{Seed: 1, Count: 10, Small: 2, End: time.Unix(5, 0)}, {Seed: 1, Count: 10, Small: 2, Users: 7},
+	} {
 		if _, err := open(o); err == nil {
 			t.Errorf("%+v was taken", o)
 		}
@@ -332,16 +337,16 @@ func TestADirectoryIsUsedAgainForTheSameEvents(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "thesis.txt"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := open(options{seed: 1, count: 10, small: 2}); err == nil {
-		t.Error("somebody's directory was taken")
+	if _, err := open(options{Seed: 1, Count: 10, Small: 2}); err == nil {
+		t.Error("a directory with other files was taken")
 	}
 }
 
 func sample() *document {
-	d := &document{Meaningful: true, Command: "go run ./questions", Commit: "0123456789abcdef", Compared: 7, Settings: settings{Stores: []string{postgres, sqlite}}}
+	d := &document{Meaningful: true, Command: "go run ./queries", Commit: "0123456789abcdef", Compared: 7, Settings: settings{Stores: []string{postgres, sqlite}}}
 	for _, store := range d.Settings.Stores {
 		f := figure{
-			Name: "count / by hand", Store: store, Below: true, Goal: bound(1.2), Against: "good",
+			Name: "count / hand-written", Store: store, Below: true, Goal: bound(1.2), Against: "good",
 			Parties: []measured{
 				{Label: "the product", Rounds: []float64{2, 4, 6}},
 				{Label: "good", SQL: "SELECT 1", Rounds: []float64{2, 3, 6}},
@@ -360,13 +365,13 @@ func sample() *document {
 
 func TestThePage(t *testing.T) {
 	t.Parallel()
-	text := sample().markdown()
+	text := sample().markdown("test/results/queries.json")
 	for _, want := range []string{
 		"|  | goal | PostgreSQL | reached | SQLite | reached |\n| --- | ---: | ---: | ---: | ---: | ---: |\n",
-		"| count / by hand | ≤ 1.20 | 1.00 (1.00 to 1.33) | yes | 2.00 (1.00 to 1.33) | **no** |\n",
+		"| count / hand-written | ≤ 1.20 | 1.00 (1.00 to 1.33) | yes | 2.00 (1.00 to 1.33) | **no** |\n",
 		"| memory |  |  |  | 80.0 MiB |  |\n",
-		"| count / by hand | PostgreSQL | quick `loose` | 1.00 | 1.00 to 1.00 |\n",
-		"**7 answers were compared**", "`0123456789ab`", "```sql\nSELECT 1\n```",
+		"| count / hand-written | PostgreSQL | quick `loose` | 1.00 | 1.00 to 1.00 |\n",
+		"**7 results were compared**", "`0123456789ab`", "`test/results/queries.json`", "```sql\nSELECT 1\n```",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("it doesn't have %q:\n%s", want, text)
@@ -377,7 +382,7 @@ func TestThePage(t *testing.T) {
 	}
 	quick := sample()
 	quick.Meaningful = false
-	if !strings.Contains(quick.markdown(), "mean nothing") || !strings.Contains(quick.summary(), "MEAN NOTHING") {
+	if !strings.Contains(quick.markdown(""), "mean nothing") || !strings.Contains(quick.summary(), "MEAN NOTHING") {
 		t.Error("a quick run looks like a real one")
 	}
 }

@@ -9,30 +9,30 @@ import (
 	"time"
 )
 
-// asker keeps a connection to each server, as an SDK would.
-var asker = &http.Client{
+// client keeps a connection to each server, as an SDK would.
+var client = &http.Client{
 	Transport: &http.Transport{MaxIdleConnsPerHost: 4, DisableCompression: true},
 	Timeout:   30 * time.Minute, // an export of everything
 }
 
-// request is a question as it is asked.
+// request is a query as it is sent.
 type request struct {
 	method, path string
 	body         []byte
 }
 
-// do sends a request; the caller closes the body. An answer other than 200 is an error.
-func (d *deployment) do(ctx context.Context, r request) (*http.Response, error) {
-	to, err := http.NewRequestWithContext(ctx, r.method, "http://"+d.address+r.path, bytes.NewReader(r.body)) //nolint:gosec // to a server that we started
+// send sends a request; the caller closes the body. A status other than 200 is an error.
+func (d *deployment) send(ctx context.Context, r request) (*http.Response, error) {
+	sent, err := http.NewRequestWithContext(ctx, r.method, d.product.URL+r.path, bytes.NewReader(r.body))
 	if err != nil {
-		return nil, fmt.Errorf("asking for %s: %w", r.path, err)
+		return nil, fmt.Errorf("requesting %s: %w", r.path, err)
 	}
 	if r.body != nil {
-		to.Header.Set("Content-Type", "application/json")
+		sent.Header.Set("Content-Type", "application/json")
 	}
-	response, err := asker.Do(to) //nolint:gosec // see above
+	response, err := client.Do(sent) //nolint:gosec // to a server that we started
 	if err != nil {
-		return nil, fmt.Errorf("asking for %s: %w", r.path, err)
+		return nil, fmt.Errorf("requesting: %w", err)
 	}
 	if response.StatusCode != http.StatusOK {
 		text, _ := io.ReadAll(io.LimitReader(response.Body, 1000)) // the status is the error
@@ -45,11 +45,11 @@ func (d *deployment) do(ctx context.Context, r request) (*http.Response, error) 
 // reply is what came back.
 type reply struct {
 	body []byte
-	plan string // how the answer was found
+	plan string // how the result was found
 }
 
-func (d *deployment) ask(ctx context.Context, r request) (reply, error) {
-	response, err := d.do(ctx, r)
+func (d *deployment) query(ctx context.Context, r request) (reply, error) {
+	response, err := d.send(ctx, r)
 	if err != nil {
 		return reply{}, err
 	}

@@ -15,25 +15,25 @@ import (
 // scanner reads a row.
 type scanner func(columns ...any) error
 
-// hand is a session of somebody who writes SQL by hand. It stays open.
-type hand interface {
+// session is an open session of a database, for hand-written SQL.
+type session interface {
 	// query runs a statement and hands over each of its rows.
 	query(ctx context.Context, statement string, args []any, each func(scanner) error) error
 	close() error
 }
 
-func (d *deployment) openHand(ctx context.Context) (hand, error) {
+func (d *deployment) openSession(ctx context.Context) (session, error) {
 	if d.store == postgres {
-		return openPostgresHand(ctx, d.url)
+		return openPostgresSession(ctx, d.url)
 	}
-	return openSQLiteHand(ctx, d.dir)
+	return openSQLiteSession(ctx, d.dir)
 }
 
-type postgresHand struct{ conn *pgx.Conn }
+type postgresSession struct{ conn *pgx.Conn }
 
-// openPostgresHand opens a session with what the product sets for questions: statements
-// are prepared once, planned each time for what they are asked, and not compiled.
-func openPostgresHand(ctx context.Context, url string) (*postgresHand, error) {
+// openPostgresSession opens a session with what the product sets for queries: statements
+// are prepared once, planned each time for their arguments, and not compiled.
+func openPostgresSession(ctx context.Context, url string) (*postgresSession, error) {
 	config, err := pgx.ParseConfig(url)
 	if err != nil {
 		return nil, fmt.Errorf("reading PostgreSQL's URL: %w", err)
@@ -44,11 +44,11 @@ func openPostgresHand(ctx context.Context, url string) (*postgresHand, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connecting to PostgreSQL: %w", err)
 	}
-	return &postgresHand{conn}, nil
+	return &postgresSession{conn}, nil
 }
 
-func (h *postgresHand) query(ctx context.Context, statement string, args []any, each func(scanner) error) error {
-	rows, err := h.conn.Query(ctx, statement, args...)
+func (s *postgresSession) query(ctx context.Context, statement string, args []any, each func(scanner) error) error {
+	rows, err := s.conn.Query(ctx, statement, args...)
 	if err != nil {
 		return fmt.Errorf("%s: %w", statement, err)
 	}
@@ -64,15 +64,15 @@ func (h *postgresHand) query(ctx context.Context, statement string, args []any, 
 	return nil
 }
 
-func (h *postgresHand) close() error { return h.conn.Close(context.Background()) }
+func (s *postgresSession) close() error { return s.conn.Close(context.Background()) }
 
-type sqliteHand struct {
+type sqliteSession struct {
 	db   *sql.DB
 	conn *sql.Conn
 }
 
-// openSQLiteHand opens the product's file as the product's readers do.
-func openSQLiteHand(ctx context.Context, dir string) (*sqliteHand, error) {
+// openSQLiteSession opens the product's file as the product's readers do.
+func openSQLiteSession(ctx context.Context, dir string) (*sqliteSession, error) {
 	name := url.URL{Scheme: "file", Path: filepath.Join(dir, "analytics.db"), OmitHost: true, RawQuery: "mode=ro&_pragma=busy_timeout(5000)"}
 	db, err := sql.Open("sqlite", name.String())
 	if err != nil {
@@ -82,11 +82,11 @@ func openSQLiteHand(ctx context.Context, dir string) (*sqliteHand, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("opening SQLite's file: %w", err), db.Close())
 	}
-	return &sqliteHand{db, conn}, nil
+	return &sqliteSession{db, conn}, nil
 }
 
-func (h *sqliteHand) query(ctx context.Context, statement string, args []any, each func(scanner) error) error {
-	rows, err := h.conn.QueryContext(ctx, statement, args...)
+func (s *sqliteSession) query(ctx context.Context, statement string, args []any, each func(scanner) error) error {
+	rows, err := s.conn.QueryContext(ctx, statement, args...)
 	if err != nil {
 		return fmt.Errorf("%s: %w", statement, err)
 	}
@@ -102,4 +102,4 @@ func (h *sqliteHand) query(ctx context.Context, statement string, args []any, ea
 	return nil
 }
 
-func (h *sqliteHand) close() error { return errors.Join(h.conn.Close(), h.db.Close()) }
+func (s *sqliteSession) close() error { return errors.Join(s.conn.Close(), s.db.Close()) }

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// What is asked about: a type with 5.9 % of the events, see load/data; a property that most
+// What is queried: a type with 5.9 % of the events, see load/dataset; a property that most
 // events have as a string, some as null and some not at all; and one that is a
 // number here and a string there, which only comes to light when types are kept.
 const (
@@ -45,16 +45,16 @@ func (p period) starts() []time.Time {
 	return all
 }
 
-// counting is a question whose cost shouldn't depend on how many events there are.
-type counting struct {
+// countQuery is a query whose cost shouldn't depend on how many events there are.
+type countQuery struct {
 	name string
 	goal bool // the issue sets one
 	plan string
 	request
 }
 
-// countings returns those about the month before an instant.
-func countings(end int64) ([]counting, error) {
+// countQueries returns those about the month before an instant.
+func countQueries(end int64) ([]countQuery, error) {
 	berlin, err := time.LoadLocation("Europe/Berlin")
 	if err != nil {
 		return nil, fmt.Errorf("a time zone: %w", err)
@@ -67,7 +67,7 @@ func countings(end int64) ([]counting, error) {
 	}
 	utc := days(end, sliceDays, time.UTC)
 	daily := func(zone string) url.Values { return url.Values{"interval": {"day"}, "tz": {zone}} }
-	return []counting{
+	return []countQuery{
 		{name: "`GET /stats/{type}`", goal: true, plan: "totals", request: request{method: http.MethodGet, path: path}},
 		{name: "the same with `from` and `to`, 30 days", goal: true, plan: "counts", request: of("", utc, url.Values{})},
 		{
@@ -79,43 +79,43 @@ func countings(end int64) ([]counting, error) {
 	}, nil
 }
 
-// question is one that SQL by hand answers, too.
-type question struct {
+// query has hand-written statements for the same response.
+type query struct {
 	name string
 	request
-	read   func([]byte) (answer, error)
-	byHand []byHand
-	// compared says that it is only there for its answers.
+	read       func([]byte) (result, error)
+	statements []statement
+	// compared says that only its result is of interest, not its cost.
 	compared bool
 }
 
-// questions returns those about the days before an instant, with the SQL of a store.
-func questions(store string, end int64) []question {
+// queries returns those about the days before an instant, with the SQL of a store.
+func queries(store string, end int64) []query {
 	month, week := days(end, sliceDays, time.UTC), days(end, funnelDays, time.UTC)
 	sql := postgresSQL
 	if store == sqlite {
 		sql = sqliteSQL
 	}
-	return []question{
+	return []query{
 		{
 			name: "count of the slice by a property, daily", request: grouped("count", plain, month), read: readGroups,
-			byHand: sql.counts(plain, month),
+			statements: sql.counts(plain, month),
 		},
 		{
 			name: "unique users of the slice by a property, daily", request: grouped("unique_users", plain, month), read: readGroups,
-			byHand: sql.users(plain, month),
+			statements: sql.users(plain, month),
 		},
 		{
 			name: "funnel of three steps over 7 days", request: funnel(week), read: readFunnel,
-			byHand: sql.funnel(week),
+			statements: sql.funnel(week),
 		},
 		{
 			name: "count by a property that is a number or a string", request: grouped("count", mixed, month), read: readGroups,
-			byHand: strict(sql.counts(mixed, month)), compared: true,
+			statements: strict(sql.counts(mixed, month)), compared: true,
 		},
 		{
 			name: "unique users by a property that is a number or a string", request: grouped("unique_users", mixed, month), read: readGroups,
-			byHand: strict(sql.users(mixed, month)), compared: true,
+			statements: strict(sql.users(mixed, month)), compared: true,
 		},
 	}
 }
@@ -143,9 +143,9 @@ func funnel(p period) request {
 	return post("/query/funnel", map[string]any{"steps": steps, "window": funnelHours * 3600, "from": p.from, "to": p.to})
 }
 
-// readGroups reads the answer of POST /query by one property.
-func readGroups(body []byte) (answer, error) {
-	var result struct {
+// readGroups reads the response to POST /query by one property.
+func readGroups(body []byte) (result, error) {
+	var response struct {
 		Buckets []struct {
 			Start int64 `json:"start"`
 		} `json:"buckets"`
@@ -156,45 +156,45 @@ func readGroups(body []byte) (answer, error) {
 		} `json:"groups"`
 		Other json.RawMessage `json:"other"`
 	}
-	if err := json.Unmarshal(body, &result); err != nil {
-		return nil, fmt.Errorf("reading the answer of POST /query: %w", err)
+	if err := json.Unmarshal(body, &response); err != nil {
+		return nil, fmt.Errorf("reading the response to POST /query: %w", err)
 	}
-	a := answer{}
-	for _, g := range result.Groups {
-		if len(g.Key) != 1 || len(g.Values) != len(result.Buckets) {
-			return nil, fmt.Errorf("the answer of POST /query has a group with %d keys and %d values for %d buckets", len(g.Key), len(g.Values), len(result.Buckets))
+	r := result{}
+	for _, g := range response.Groups {
+		if len(g.Key) != 1 || len(g.Values) != len(response.Buckets) {
+			return nil, fmt.Errorf("the response to POST /query has a group with %d keys and %d values for %d buckets", len(g.Key), len(g.Values), len(response.Buckets))
 		}
 		var key bytes.Buffer
 		if err := json.Compact(&key, g.Key[0]); err != nil {
-			return nil, fmt.Errorf("reading the answer of POST /query: %w", err)
+			return nil, fmt.Errorf("reading the response to POST /query: %w", err)
 		}
-		a[cell{key.String(), whole}] = g.Value.String()
+		r[cell{key.String(), whole}] = g.Value.String()
 		for i, v := range g.Values {
 			if v != "0" { // SQL has no row for it
-				a[cell{key.String(), result.Buckets[i].Start}] = v.String()
+				r[cell{key.String(), response.Buckets[i].Start}] = v.String()
 			}
 		}
 	}
-	if result.Other != nil {
-		return nil, errors.New("the answer of POST /query doesn't list all groups")
+	if response.Other != nil {
+		return nil, errors.New("the response to POST /query doesn't list all groups")
 	}
-	return a, nil
+	return r, nil
 }
 
-// readFunnel reads the answer of POST /query/funnel.
-func readFunnel(body []byte) (answer, error) {
-	var result struct {
+// readFunnel reads the response to POST /query/funnel.
+func readFunnel(body []byte) (result, error) {
+	var response struct {
 		Steps []struct {
 			Users  int64  `json:"users"`
 			Median *int64 `json:"median_seconds"`
 		} `json:"steps"`
 	}
-	if err := json.Unmarshal(body, &result); err != nil {
-		return nil, fmt.Errorf("reading the answer of POST /query/funnel: %w", err)
+	if err := json.Unmarshal(body, &response); err != nil {
+		return nil, fmt.Errorf("reading the response to POST /query/funnel: %w", err)
 	}
-	a := answer{}
-	for i, step := range result.Steps {
-		a.step(i, step.Users, step.Median)
+	r := result{}
+	for i, step := range response.Steps {
+		r.step(i, step.Users, step.Median)
 	}
-	return a, nil
+	return r, nil
 }
