@@ -86,6 +86,10 @@ load-data: ## Fill the server at ANALYTICS_URL with made-up events (DATA="-count
 fuzz: ## Run every fuzz target for FUZZTIME each (default 30s)
 	@scripts/fuzz.sh $(or $(FUZZTIME),30s)
 
+.PHONY: fuzz-minimize
+fuzz-minimize: ## Delete fuzz inputs in testdata/fuzz that cover nothing new (MINIMIZE="-n FuzzBatch", -help)
+	go run ./scripts/fuzz-minimize $(MINIMIZE)
+
 .PHONY: generate
 generate: ## Generate code from api/openapi.yaml and sql/, the SDKs' too
 	go run ./api/cmd/check-keywords api/openapi.yaml
@@ -149,7 +153,7 @@ prove-gates: ## Break one thing after the other and see each check fail
 
 .PHONY: fmt
 fmt: ## Format the code
-	$(TOOLS) gofumpt -w api cmd impl load sdk sql torture
+	$(TOOLS) gofumpt -w api cmd impl load scripts sdk sql torture
 
 .PHONY: clean
 clean: ## Delete what was built; the embedded database in ./data stays
