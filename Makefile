@@ -93,6 +93,10 @@ load-data: ## Fill the server at ANALYTICS_URL with generated events (DATA="--co
 fuzz: ## Run every fuzz target for FUZZTIME each (default 30s)
 	@scripts/fuzz.sh $(or $(FUZZTIME),30s)
 
+.PHONY: fuzz-minimize
+fuzz-minimize: ## Delete fuzz inputs in testdata/fuzz that cover nothing new (MINIMIZE="-n FuzzBatch", -help)
+	go run ./scripts/fuzz-minimize $(MINIMIZE)
+
 SDKS := go typescript python
 GENERATORS := generate-sql generate-server $(SDKS:%=generate-%)
 # Each generator says how long it took.
@@ -182,7 +186,11 @@ expect-fail-all: ## The same with every case
 
 .PHONY: fmt
 fmt: ## Format the code
+<<<<<<< HEAD
 	$(TOOLS) gofumpt -w api cmd impl internal sdk sql test
+=======
+	$(TOOLS) gofumpt -w api cmd impl load scripts sdk sql torture
+>>>>>>> w/schema
 
 .PHONY: clean
 clean: ## Delete what was built; the embedded database in ./data stays

@@ -1,17 +1,25 @@
 #!/usr/bin/env bash
-# Runs every fuzz target of the module, one after the other, for the time given
+# Runs every fuzz target of every module, one after the other, for the time given
 # (default 30s).
+#
+# Go keeps inputs that cover something new in its cache, $(go env GOCACHE)/fuzz, and
+# sets out from them the next time: they are nothing to commit. An input that fails
+# is written to the package's testdata/fuzz, where `go test` runs it from then on:
+# commit it with the fix, under a name that says what it found, so that
+# `make fuzz-minimize` keeps it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 time=${1:-30s}
 found=0
 while IFS=: read -r file _ function; do
+  dir=$(dirname "$file")
   target=$(sed -E 's/^func (Fuzz[A-Za-z0-9_]*).*/\1/' <<<"$function")
-  printf '=== %s in %s for %s\n' "$target" "$(dirname "$file")" "$time"
-  # Without a bound on minimizing, Go spends up to a minute on each interesting
-  # input, and tries nothing else meanwhile.
-  go test -run '^$' -fuzz "^$target\$" -fuzztime "$time" -fuzzminimizetime 10x "./$(dirname "$file")"
+  printf '=== %s in %s for %s\n' "$target" "$dir" "$time"
+  # In the package's directory, which may be in a module of its own. Without a
+  # bound on minimizing, Go spends up to a minute on each interesting input, and
+  # tries nothing else meanwhile.
+  (cd "$dir" && go test -run '^$' -fuzz "^$target\$" -fuzztime "$time" -fuzzminimizetime 10x .)
   found=$((found + 1))
 done < <(git grep -n '^func Fuzz' -- '*_test.go')
 [ "$found" -gt 0 ] || { echo "fuzz: there are no targets" >&2; exit 1; }

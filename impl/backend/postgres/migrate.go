@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"strconv"
 	"time"
@@ -26,7 +27,11 @@ const minServerVersion = 150000
 // Errors match event.ErrUnavailable when the database doesn't answer, and
 // event.ErrConflict when it is of no use to this program: the server is too old,
 // or the schema was made by a newer program.
-func Migrate(ctx context.Context, url string, logger *slog.Logger) (err error) {
+func Migrate(ctx context.Context, url string, logger *slog.Logger) error {
+	return migrate(ctx, url, logger, schema.Postgres())
+}
+
+func migrate(ctx context.Context, url string, logger *slog.Logger, migrations fs.FS) (err error) {
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
 	}
@@ -40,7 +45,7 @@ func Migrate(ctx context.Context, url string, logger *slog.Logger) (err error) {
 	if err := checkServer(ctx, db); err != nil {
 		return err
 	}
-	provider, err := goose.NewProvider(goose.DialectPostgres, db, schema.Postgres(),
+	provider, err := goose.NewProvider(goose.DialectPostgres, db, migrations,
 		goose.WithSessionLocker(sessionLock{}), goose.WithSlog(logger), goose.WithDisableGlobalRegistry(true))
 	if err != nil {
 		return fmt.Errorf("postgres: read the migrations: %w", err)

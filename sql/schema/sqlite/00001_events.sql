@@ -1,11 +1,14 @@
 -- +goose Up
 
--- The same tables as PostgreSQL's, without slots and partitions: there is one
--- writer. Times are Unix seconds, received_at is Unix microseconds, identifiers
--- are 16 bytes, payloads are the JSON text as sent. The key is the same as
--- PostgreSQL's in another order: with the time first, and then the id, which as a
--- UUIDv7 grows with time, new rows stand together at the end, a few pages a batch.
--- By user they would take a page each.
+-- The tables of PostgreSQL without slots and partitions: there is one writer.
+-- ../postgres/00001_events.sql says what each table is for. Here times are Unix
+-- seconds, except received_at, which is Unix microseconds; identifiers are 16
+-- bytes.
+
+-- The payload is the JSON text as it was sent. The primary key is PostgreSQL's in
+-- another order: by time first, and then by the identifier, which grows with time
+-- if it is a UUIDv7. New rows are neighbours at the end of the table, a few pages
+-- per batch; ordered by user they would take a page each.
 CREATE TABLE events (
     user_id     INTEGER NOT NULL,
     occurred_at INTEGER NOT NULL,
@@ -16,6 +19,11 @@ CREATE TABLE events (
     PRIMARY KEY (occurred_at, event_id, user_id)
 ) WITHOUT ROWID;
 
+CREATE TABLE event_totals (
+    event_type TEXT    NOT NULL PRIMARY KEY,
+    count      INTEGER NOT NULL
+) WITHOUT ROWID;
+
 CREATE TABLE event_counts (
     event_type TEXT    NOT NULL,
     bucket     INTEGER NOT NULL,
@@ -23,12 +31,19 @@ CREATE TABLE event_counts (
     PRIMARY KEY (bucket, event_type)
 ) WITHOUT ROWID;
 
-CREATE TABLE event_totals (
-    event_type TEXT    NOT NULL PRIMARY KEY,
-    count      INTEGER NOT NULL
-) WITHOUT ROWID;
+-- day is the instant at which the day begins. Packed minutes make rows too large
+-- for WITHOUT ROWID.
+CREATE TABLE event_days (
+    event_type TEXT    NOT NULL,
+    day        INTEGER NOT NULL,
+    count      INTEGER NOT NULL,
+    quarters   BLOB    NOT NULL,
+    minutes    BLOB    NOT NULL,
+    PRIMARY KEY (event_type, day)
+);
 
 -- +goose Down
-DROP TABLE event_totals;
+DROP TABLE event_days;
 DROP TABLE event_counts;
+DROP TABLE event_totals;
 DROP TABLE events;
