@@ -186,11 +186,7 @@ expect-fail-all: ## The same with every case
 
 .PHONY: fmt
 fmt: ## Format the code
-<<<<<<< HEAD
-	$(TOOLS) gofumpt -w api cmd impl internal sdk sql test
-=======
-	$(TOOLS) gofumpt -w api cmd impl load scripts sdk sql torture
->>>>>>> w/schema
+	$(TOOLS) gofumpt -w api cmd impl internal scripts sdk sql test
 
 .PHONY: clean
 clean: ## Delete what was built; the embedded database in ./data stays
