@@ -56,7 +56,7 @@ func runFaults(ctx context.Context, o *options, output io.Writer) (err error) {
 		p = progress.NewTimed(output, o.Duration)
 	}
 	defer p.End()
-	if err := os.MkdirAll(o.Out, 0o750); err != nil { //nolint:gosec // --out is where the operator wants it
+	if err := os.MkdirAll(o.Out, 0o750); err != nil {
 		return fmt.Errorf("--out: %w", err)
 	}
 	replicas := 3
@@ -68,7 +68,7 @@ func runFaults(ctx context.Context, o *options, output io.Writer) (err error) {
 		steps = len(faults)
 	}
 	schedule := nemesis.Describe(o.Seed, faults, replicas, steps)
-	if err := os.WriteFile(filepath.Join(o.Out, "schedule.txt"), []byte(schedule), 0o600); err != nil { //nolint:gosec // the same
+	if err := os.WriteFile(filepath.Join(o.Out, "schedule.txt"), []byte(schedule), 0o600); err != nil {
 		return fmt.Errorf("--out: %w", err)
 	}
 	p.Note("seed %d: %d faults in rounds, each once; the first steps, of %s:\n%s", o.Seed, len(faults), filepath.Join(o.Out, "schedule.txt"), firstLines(schedule, 12))

@@ -26,7 +26,7 @@ import (
 func runSingle(ctx context.Context, o *options, output io.Writer, turns int, settings []string, run func(context.Context, *fleet.Fleet, *progress.Progress) (results any, violations []string, err error)) (err error) {
 	p := progress.New(output, turns)
 	defer p.End()
-	if err := os.MkdirAll(o.Out, 0o750); err != nil { //nolint:gosec // where the person at the keyboard wants it
+	if err := os.MkdirAll(o.Out, 0o750); err != nil {
 		return fmt.Errorf("--out: %w", err)
 	}
 	p.Note("starting a replica, PostgreSQL and Redis; %d turns: this wants the machine for itself", turns)
@@ -44,7 +44,7 @@ func runSingle(ctx context.Context, o *options, output io.Writer, turns int, set
 		return fmt.Errorf("writing the report: %w", err)
 	}
 	file := filepath.Join(o.Out, o.Mode+".json")
-	if err := os.WriteFile(file, append(text, '\n'), 0o600); err != nil { //nolint:gosec // the same
+	if err := os.WriteFile(file, append(text, '\n'), 0o600); err != nil {
 		return fmt.Errorf("--out: %w", err)
 	}
 	p.Note("%d violations; %s has the figures", len(violations), file)

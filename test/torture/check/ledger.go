@@ -16,8 +16,8 @@ type identity struct {
 	id       [16]byte
 }
 
-// newIdentity returns an event's identity. An id that is no UUID, as events that
-// that are invalid have, stands for itself by its hash.
+// newIdentity returns an event's identity. An id that is no UUID, as invalid
+// events have, stands for itself by its hash.
 func newIdentity(user, at int64, id string) identity {
 	i := identity{user: user, at: at}
 	text := strings.ReplaceAll(id, "-", "")
