@@ -180,7 +180,7 @@ func TestServerThatEndsIsReported(t *testing.T) {
 func TestServerThatDoesNotStart(t *testing.T) {
 	t.Parallel()
 	program := filepath.Join(t.TempDir(), "server")
-	if err := os.WriteFile(program, []byte("#!/bin/sh\necho the reason >&2\nexit 3\n"), 0o700); err != nil { //nolint:gosec // a program
+	if err := os.WriteFile(program, []byte("#!/bin/sh\necho the reason >&2\nexit 3\n"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	i, err := startBaseline(t, program)

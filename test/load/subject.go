@@ -26,7 +26,8 @@ func (s subject) name() string { return report.SubjectName(s.label, s.mode) }
 func (s *servers) subjects() []subject {
 	all := []subject{
 		{mode: report.Baseline, program: harness.Program{Path: s.self, Env: []string{serveBaselineEnv + "=1"}}},
-		{mode: report.Replica, program: s.product}, {mode: report.Embedded, program: s.product},
+		{mode: report.Replica, program: s.product},
+		{mode: report.Embedded, program: s.product},
 	}
 	for _, b := range s.options.Compare {
 		program := harness.Program{Path: b.binary}
@@ -123,5 +124,5 @@ func (i *instance) leave(ctx context.Context) error {
 	if i.mode == report.Replica {
 		errs = append(errs, i.servers.pause())
 	}
-	return errors.Join(append(errs, os.RemoveAll(i.dir))...)
+	return errors.Join(append(errs, os.RemoveAll(i.dir))...) //nolint:gosec // where start made it
 }

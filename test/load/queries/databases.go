@@ -151,7 +151,7 @@ func (w *workspace) openStore(ctx context.Context, store string) (*databases, er
 		small: &deployment{name: small, count: w.stamp.Small, store: store, dir: filepath.Join(dir, small)},
 	}
 	if !slices.Contains(w.stamp.Loaded, store) {
-		if err := os.RemoveAll(dir); err != nil { //nolint:gosec // where we loaded it to: the stamp says so
+		if err := os.RemoveAll(dir); err != nil {
 			return dbs, fmt.Errorf("deleting what was half loaded: %w", err)
 		}
 	}

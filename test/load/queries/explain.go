@@ -92,7 +92,7 @@ func (dbs *databases) explaining(ctx context.Context, on bool) (err error) {
 }
 
 func readFrom(file string, offset int64) ([]byte, error) {
-	f, err := os.Open(file) //nolint:gosec // of the server that we started
+	f, err := os.Open(file)
 	if err != nil {
 		return nil, err
 	}

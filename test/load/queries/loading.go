@@ -52,8 +52,8 @@ func (dbs *databases) fill(ctx context.Context, p *progress.Progress, d *deploym
 	w := dbs.workspace
 	sender := exec.CommandContext(ctx, w.product.Path, "import", "-", "--batch", "5000", "--url", d.product.URL) //nolint:gosec // our own
 	sender.Env = []string{"PATH=" + os.Getenv("PATH")}
-	var log, printed bytes.Buffer
-	sender.Stderr, sender.Stdout = &log, &printed
+	var logged, printed bytes.Buffer
+	sender.Stderr, sender.Stdout = &logged, &printed
 	events, err := sender.StdinPipe()
 	if err != nil {
 		return fmt.Errorf("making a pipe: %w", err)
@@ -71,7 +71,7 @@ func (dbs *databases) fill(ctx context.Context, p *progress.Progress, d *deploym
 	})
 	err = errors.Join(err, events.Close(), sender.Wait())
 	if err != nil {
-		return fmt.Errorf("%w\n%s", err, bytes.TrimSpace(log.Bytes()[max(0, log.Len()-1000):]))
+		return fmt.Errorf("%w\n%s", err, bytes.TrimSpace(logged.Bytes()[max(0, logged.Len()-1000):]))
 	}
 	if want := fmt.Sprintf("%d received, 0 there before, 0 rejected ", d.count); !bytes.HasPrefix(printed.Bytes(), []byte(want)) {
 		return fmt.Errorf("analytics import says %q, not %q", printed.Bytes(), want)

@@ -324,8 +324,11 @@ func TestADirectoryIsUsedAgainForTheSameEvents(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, o := range []options{
-		{Seed: 2, Count: 10, Small: 2}, {Seed: 1, Count: 11, Small: 2}, {Seed: 1, Count: 10, Small: 3},
-		{Seed: 1, Count: 10, Small: 2, End: time.Unix(5, 0)}, {Seed: 1, Count: 10, Small: 2, Users: 7},
+		{Seed: 2, Count: 10, Small: 2},
+		{Seed: 1, Count: 11, Small: 2},
+		{Seed: 1, Count: 10, Small: 3},
+		{Seed: 1, Count: 10, Small: 2, End: time.Unix(5, 0)},
+		{Seed: 1, Count: 10, Small: 2, Users: 7},
 	} {
 		if _, err := open(o); err == nil {
 			t.Errorf("%+v was taken", o)

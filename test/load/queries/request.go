@@ -30,7 +30,7 @@ func (d *deployment) send(ctx context.Context, r request) (*http.Response, error
 	if r.body != nil {
 		sent.Header.Set("Content-Type", "application/json")
 	}
-	response, err := client.Do(sent) //nolint:gosec // to a server that we started
+	response, err := client.Do(sent)
 	if err != nil {
 		return nil, fmt.Errorf("requesting: %w", err)
 	}

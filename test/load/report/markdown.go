@@ -124,8 +124,11 @@ func (p *Page) Facts(rows [][2]string) {
 func (m *Machine) Facts(postgres []string, processors ...string) [][2]string {
 	cpu := append([]string{fmt.Sprintf("%s, %d of them", m.CPU, m.CPUs)}, processors...)
 	rows := [][2]string{
-		{"CPU", strings.Join(cpu, "; ")}, {"memory", fmt.Sprintf("%d MiB", m.MemoryMiB)}, {"kernel", m.Kernel},
-		{"databases on", m.FileSystem}, {"Go", m.Go},
+		{"CPU", strings.Join(cpu, "; ")},
+		{"memory", fmt.Sprintf("%d MiB", m.MemoryMiB)},
+		{"kernel", m.Kernel},
+		{"databases on", m.FileSystem},
+		{"Go", m.Go},
 	}
 	if m.Postgres != "" {
 		rows = append(rows, [2]string{"PostgreSQL", m.Postgres + ", " + strings.Join(postgres, " ")}, [2]string{"Redis", m.Redis})

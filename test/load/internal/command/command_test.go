@@ -65,28 +65,31 @@ func TestQuickSetsDefaultsOnly(t *testing.T) {
 
 func TestExitCodes(t *testing.T) {
 	t.Parallel()
-	ended, cancel := context.WithCancel(t.Context())
-	cancel()
 	for _, c := range []struct {
 		name string
-		ctx  context.Context
+		ends bool // the context
 		args string
 		err  error
 		code int
 		says string
 	}{
-		{"it works", t.Context(), "", nil, 0, ""},
-		{"it fails", t.Context(), "", errors.New("for a reason"), ExitFailed, "load: for a reason"},
-		{"it is interrupted", ended, "", context.Canceled, ExitInterrupted, "interrupted"},
-		{"help", t.Context(), "--help", nil, 0, "Number of rounds. With --quick: 1."},
-		{"an unknown flag", t.Context(), "--nonsense", nil, ExitUsage, "nonsense"},
-		{"an argument", t.Context(), "more", nil, ExitUsage, "more"},
-		{"an invalid value", t.Context(), "--rounds=0", nil, ExitUsage, "--rounds must be at least 1"},
+		{"it works", false, "", nil, 0, ""},
+		{"it fails", false, "", errors.New("for a reason"), ExitFailed, "load: for a reason"},
+		{"it is interrupted", true, "", context.Canceled, ExitInterrupted, "interrupted"},
+		{"help", false, "--help", nil, 0, "Number of rounds. With --quick: 1."},
+		{"an unknown flag", false, "--nonsense", nil, ExitUsage, "nonsense"},
+		{"an argument", false, "more", nil, ExitUsage, "more"},
+		{"an invalid value", false, "--rounds=0", nil, ExitUsage, "--rounds must be at least 1"},
 	} {
 		var f flags
 		ran := false
+		ctx, cancel := context.WithCancel(t.Context())
+		if c.ends {
+			cancel()
+		}
 		var output strings.Builder
-		code := program(&f, func(context.Context, string, io.Writer) error { ran = true; return c.err }).Execute(c.ctx, strings.Fields(c.args), &output, &output)
+		code := program(&f, func(context.Context, string, io.Writer) error { ran = true; return c.err }).Execute(ctx, strings.Fields(c.args), &output, &output)
+		cancel()
 		if code != c.code || !strings.Contains(output.String(), c.says) {
 			t.Errorf("%s: exit code %d: %s", c.name, code, &output)
 		}
