@@ -183,7 +183,7 @@ func TestCasesThatDoNotFailAsExpectedFail(t *testing.T) {
 		"the edit changes nothing":           {func(t *testing.T, r *repository) { r.cases[2].edits[0] = replace("guarded", "good", "good") }, "case 2: it could not be judged: the edit of guarded changes nothing"},
 		"the check fails on the tree itself": {func(t *testing.T, r *repository) { r.cases[2].check = r.alwaysFails() }, "case 2: it could not be judged: the check fails on the tree as it is:\nit is bad"},
 		"the check can't be run": {func(t *testing.T, r *repository) {
-			r.cases[2].check = &check{"none", paths("guarded"), inSandbox(func(*tree, variant) []string { return []string{"./none"} })}
+			r.cases[2].check = &check{"none", paths("guarded"), inSandbox(func(variant) []string { return []string{"./none"} })}
 		}, "case 2: it could not be judged: ./none: "},
 		"the check gives no verdict": {func(t *testing.T, r *repository) {
 			r.cases[2].check = &check{"silent", paths("guarded"), func(context.Context, *tree, []string, []variant, func(int, verdict)) {}}
@@ -201,7 +201,7 @@ func TestCasesThatDoNotFailAsExpectedFail(t *testing.T) {
 }
 
 func (r *repository) alwaysFails() *check {
-	return &check{"always", paths("guarded", "reason"), inSandbox(func(*tree, variant) []string { return []string{"sh", "-c", "cat reason; exit 1"} })}
+	return &check{"always", paths("guarded", "reason"), inSandbox(func(variant) []string { return []string{"sh", "-c", "cat reason; exit 1"} })}
 }
 
 func TestNothingRunsOnWhatCannotBeRead(t *testing.T) {

@@ -42,25 +42,35 @@ func each(judge judgeOne) func(context.Context, *tree, []string, []variant, func
 
 // inSandbox runs a command in a directory that has the check's inputs and nothing else.
 // That the command passes there on the tree as it is proves that they are all.
-func inSandbox(command func(t *tree, v variant) []string) func(context.Context, *tree, []string, []variant, func(int, verdict)) {
+func inSandbox(command func(v variant) []string) func(context.Context, *tree, []string, []variant, func(int, verdict)) {
 	return each(func(ctx context.Context, t *tree, inputs []string, v variant) (result, error) {
 		dir, err := t.sandbox(ctx, inputs, v)
 		if err != nil {
 			return result{}, err
 		}
-		args := command(t, v)
+		args := command(v)
 		return t.run(ctx, dir, nil, args[0], args[1:]...)
 	})
 }
 
-// compare compares a contract with that of the tree as it is.
-func compare(t *tree, _ variant) []string {
-	return []string{"make", "-s", "breaking", "BASE=" + filepath.Join(t.root, spec)}
+// compare compares the contracts of variants with that of the tree as it is. The tool is
+// looked up, and built if it has to be, once for all.
+func compare(ctx context.Context, t *tree, inputs []string, variants []variant, report func(int, verdict)) {
+	oasdiff, err := t.output(ctx, "env", "CGO_ENABLED=0", "go", "tool", "-n", "-modfile=tools/oasdiff/go.mod", "oasdiff")
+	if err != nil {
+		for i := range variants {
+			report(i, verdict{err: err})
+		}
+		return
+	}
+	inSandbox(func(variant) []string {
+		return []string{"make", "-s", "breaking", "BASE=" + filepath.Join(t.root, spec), "OASDIFF=" + strings.TrimSpace(oasdiff)}
+	})(ctx, t, inputs, variants, report)
 }
 
 // generate refuses what nothing would check of a request in its first step. In the
 // sandbox no other could pass, and on the tree as it is none has to.
-func generate(_ *tree, v variant) []string {
+func generate(v variant) []string {
 	if len(v) == 0 {
 		return []string{"make", "-s", "check-keywords"}
 	}
