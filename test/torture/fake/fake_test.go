@@ -38,7 +38,7 @@ func run(t *testing.T, fault fake.Fault, seed uint64, posts int64) *check.Report
 	handler := server.Handler()
 	var sent, asked, again atomic.Int64
 	counted := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		// What is sent is the clock: whoever gets the processors, senders or readers,
+		// What is sent is the clock: whether senders or readers get the processors,
 		// the same happens at the same place.
 		if r.Method == http.MethodPost {
 			switch sent.Add(1) {

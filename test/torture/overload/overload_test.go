@@ -40,7 +40,7 @@ func small(t *testing.T, server harness.Target, database overload.Database) over
 		Stretch: time.Second, WarmUp: 300 * time.Millisecond, Grace: 10 * time.Second,
 		FastDelay: 20 * time.Millisecond, SlowDelay: 60 * time.Millisecond, RequestTimeout: requestTimeout,
 		// How much a machine can send says nothing about the product.
-		Bounds: overload.Bounds{Share: 0.2, Refusal: 5 * time.Second, Memory: 1 << 30, Recovery: 10 * time.Second, Offered: 0.01},
+		Bounds: overload.Bounds{Share: 0.2, Refusal: 5 * time.Second, Recovery: 10 * time.Second, Offered: 0.01},
 	}
 }
 
