@@ -7,7 +7,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"highload.example/analytics/impl/testkit"
 )
@@ -171,9 +170,11 @@ func TestAnOutageOfTheDatabaseAsksForABatchAgain(t *testing.T) {
 		t.Errorf("answered %d %s", a.status, a.body)
 	}
 	database.Start()
-	testkit.Eventually(t, 20*time.Second, "the database to be used again", func() bool {
-		return s.do(http.MethodGet, "/readyz", "").status == http.StatusOK
+	testkit.Eventually(t, patience, "the database to be used again", func() bool {
+		return s.do(http.MethodGet, "/readyz", "").status == http.StatusOK && s.send(numbered("outage", 0)).status == http.StatusAccepted
 	})
+	s.stop()
+	s = start(t, "PG_URL="+database.URL(), "RATE_LIMIT=0") // with time for all of them
 	if got := receiptOf(t, s.do(http.MethodPost, "/events", batch)); got.Received+got.Duplicate != 3000 {
 		t.Errorf("sent again: %d received, %d duplicates", got.Received, got.Duplicate)
 	}

@@ -39,6 +39,7 @@ func TestEveryOperationKeepsTheContract(t *testing.T) {
 						switch {
 						case a.status < 400:
 							answered++
+						case a.status == 503 && o.operation.OperationID == "getReadiness": // on a machine too busy for a ping
 						case a.status == 422 && o.hasRulesBeyondSchemas() && strings.Contains(a.body, `"errors":[{`):
 						default:
 							t.Errorf("a valid request was answered %d: %s %s %s\n%s", a.status, r.method, r.path, r.body, a.body)

@@ -7,8 +7,11 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"highload.example/analytics/impl/app"
 	"highload.example/analytics/impl/testkit"
@@ -51,10 +54,19 @@ func start(t *testing.T, env ...string) *server {
 	return s
 }
 
+// patient are settings with which a busy machine makes no request run into a time-out. A
+// test that is about a time-out sets it.
+var patient = []string{
+	"REQUEST_TIMEOUT=5m", "BODY_TIMEOUT=5m", "QUERY_TIMEOUT=5m", "STARTUP_TIMEOUT=5m", "SHUTDOWN_TIMEOUT=5m", "SHUTDOWN_DELAY=0s",
+}
+
+// patience is how long a test waits for what should come at once. It ends a test that hangs.
+const patience = time.Minute
+
 // launch starts the server without waiting for more than its address.
 func launch(t *testing.T, env ...string) *server {
 	t.Helper()
-	p := testkit.LaunchProduct(t, harness.ProductConfig{Env: append([]string{"SHUTDOWN_DELAY=0s"}, env...)})
+	p := testkit.LaunchProduct(t, harness.ProductConfig{Env: slices.Concat(patient, env)})
 	return &server{Product: p, t: t, client: contract.Client(t)}
 }
 
@@ -132,6 +144,20 @@ func (s *server) try(ctx context.Context, method, path, body string, header ...s
 func (s *server) send(body string, header ...string) answer {
 	s.t.Helper()
 	return s.do(http.MethodPost, "/event", body, header...)
+}
+
+// metric returns the value of a series, which is 0 as long as there is none.
+func (s *server) metric(series string) (value float64) {
+	s.t.Helper()
+	for line := range strings.SplitSeq(s.do(http.MethodGet, "/metrics", "").body, "\n") {
+		if text, ok := strings.CutPrefix(line, series+" "); ok {
+			var err error
+			if value, err = strconv.ParseFloat(text, 64); err != nil {
+				s.t.Fatalf("%s: %v", line, err)
+			}
+		}
+	}
+	return value
 }
 
 // count asks for the count of a type and wants an answer 200.

@@ -269,7 +269,7 @@ func (s *server) dial(t *testing.T) net.Conn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	if err := conn.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
 		t.Fatal(err)
 	}
 	return conn
@@ -295,18 +295,19 @@ func statuses(t *testing.T, conn net.Conn, n int) (all []int) {
 
 func TestBadFraming(t *testing.T) {
 	t.Parallel()
-	var s *server
-	t.Cleanup(func() { // when the server has ended
-		if log := s.log(); strings.Contains(log, "defect") {
+	var s, impatient *server
+	t.Cleanup(func() { // when the servers have ended
+		if log := s.log() + impatient.log(); strings.Contains(log, "defect") {
 			t.Errorf("what clients did is taken for a defect:\n%s", log)
 		}
 	})
-	s = start(t, "DATA_DIR="+t.TempDir(), "BODY_TIMEOUT=300ms", "RATE_LIMIT=0")
+	s = start(t, "DATA_DIR="+t.TempDir(), "RATE_LIMIT=0")
+	impatient = start(t, "DATA_DIR="+t.TempDir(), "RATE_LIMIT=0", "BODY_TIMEOUT=300ms")
 	head := "POST /event HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 
 	t.Run("a header that dribbles is cut off", func(t *testing.T) {
 		t.Parallel()
-		conn := s.dial(t)
+		conn := impatient.dial(t)
 		fmt.Fprint(conn, "POST /event HTTP/1.1\r\nHo")
 		if rest, err := io.ReadAll(conn); err != nil || strings.Contains(string(rest), " 2") {
 			t.Errorf("got %q, %v; want the end of the connection", rest, err)
@@ -314,7 +315,7 @@ func TestBadFraming(t *testing.T) {
 	})
 	t.Run("a body that dribbles is answered 408 and cut off", func(t *testing.T) {
 		t.Parallel()
-		conn := s.dial(t)
+		conn := impatient.dial(t)
 		fmt.Fprintf(conn, "%sContent-Length: 100\r\n\r\n{", head)
 		rest, err := io.ReadAll(conn)
 		if err != nil || !strings.HasPrefix(string(rest), "HTTP/1.1 408 ") || !strings.Contains(string(rest), `"code":"request_timeout"`) {
@@ -405,7 +406,7 @@ func TestBadFraming(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		testkit.Eventually(t, 10*time.Second, "their events", func() bool { return s.count("left") == counted("left", leaving) })
+		testkit.Eventually(t, patience, "their events", func() bool { return s.count("left") == counted("left", leaving) })
 	})
 	t.Run("many requests on one connection, whole ones ahead of their turn", func(t *testing.T) {
 		t.Parallel()
