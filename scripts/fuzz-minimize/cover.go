@@ -30,7 +30,7 @@ type input struct {
 }
 
 // cover returns the names of the candidates without which the fixed inputs and the
-// other candidates still cover the same. None of those others can be spared, too.
+// other candidates cover the same. It leaves no candidate that could be spared.
 func cover(fixed, candidates []input) (superfluous []string) {
 	uncovered := map[feature]bool{}
 	for _, in := range candidates {
@@ -43,8 +43,8 @@ func cover(fixed, candidates []input) (superfluous []string) {
 			delete(uncovered, f)
 		}
 	}
-	// 1. Choose the input that covers most of the rest, again and again: the fewest
-	// inputs would take too long to find. Among equals the name decides.
+	// 1. Choose the input that covers most of the rest, until nothing is left: to find
+	// the smallest set would take too long. Among equals the name decides.
 	rest := slices.SortedFunc(slices.Values(candidates), func(a, b input) int { return cmp.Compare(a.name, b.name) })
 	var chosen []input
 	for len(uncovered) > 0 {

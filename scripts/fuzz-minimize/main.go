@@ -24,7 +24,7 @@ import (
 const usage = `usage: fuzz-minimize [-n] [-p processes] [target]
 
 Deletes inputs of the fuzz targets below the working directory, in every module,
-from testdata/fuzz until the rest and the seeds (f.Add) cover just what all did.
+from testdata/fuzz, so that the rest and the seeds (f.Add) cover what all did.
 TARGET is a regular expression that selects targets by name.
 
 What an input covers is measured by running it alone: the blocks of its module's
