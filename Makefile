@@ -58,10 +58,12 @@ torture: ## Break a running fleet for ten minutes, and check every promise (TORT
 	cd test && go run ./torture $(TORTURE)
 
 .PHONY: torture-test
-torture-test: ## Test the checker with servers that are broken on purpose, and torture a fleet and one process for a short time
+torture-test: ## Test the checker with servers that are broken on purpose, and inject one fault of each family into a fleet and one process
 	@scripts/test-deps.sh haproxy
 	go test -tags failpoint ./impl/failpoint
-	cd test && TESTKIT_REQUIRED=1 go test -timeout 15m ./torture/... ./fleet/... && go run ./torture --duration 40s --seed 1 && go run ./torture --mode embedded --duration 15s --seed 1
+	cd test && TESTKIT_REQUIRED=1 go test -parallel 8 -timeout 20m ./torture/... ./fleet/... ./progress ./plot
+	cd test && go run ./torture --short --seed 1 --out torture/results
+	cd test && go run ./torture --mode embedded --short --seed 1 --out torture/results
 
 .PHONY: browser
 browser: ## Test the documentation page in headless Chromium

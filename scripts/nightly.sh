@@ -40,9 +40,9 @@ part deps scripts/test-deps.sh haproxy chromium
 part versions versions
 # nightly: all expect-fail checks (CI: those whose files have changed, and a sample)
 part expect-fail make expect-fail-all
-# nightly: the tests of test/ at full length
+# nightly: the tests of test/ at full length: mutants of the checker, a history of 1,000,000 operations (CI: 200,000)
 part test-module env ANALYTICS_TEST_LONG=1 make load-test topology scaleout torture-test sdk-test
-# nightly: ten minutes of fault injection on a fleet and five on one process, with a new seed (CI: under a minute, seed 1)
+# nightly: ten minutes of fault injection on a fleet and five on one process, all faults, a new seed (CI: one fault of each family, seed 1)
 seed=${SEED:-$(date +%Y%m%d)}
 part fleet make torture TORTURE="--duration 10m --seed $seed"
 part embedded make torture TORTURE="--mode embedded --duration 5m --seed $seed"
