@@ -32,7 +32,7 @@ type options struct {
 	Duration    time.Duration `default:"8s" quick:"800ms" help:"How long saturation and batches are measured in each round."`
 	WarmUp      time.Duration `default:"2s" quick:"200ms" help:"How long they run before, unmeasured."`
 
-	Fractions    []float64     `default:"0.1,0.25,0.5,0.7,0.85,0.95,1.1" quick:"0.25,0.5,1.1" help:"Rates as shares of saturation, with commas. The goals need 0.5."`
+	Fractions    []float64     `default:"0.1,0.25,0.5,0.7,0.85,0.95,1.1" quick:"0.5,1.1" help:"Rates as shares of saturation, with commas. The goals need 0.5."`
 	RateDuration time.Duration `default:"6s" quick:"600ms" help:"How long each rate is measured in each round."`
 	RateWarmUp   time.Duration `default:"1s" quick:"200ms" help:"How long each rate runs before, unmeasured."`
 

@@ -35,7 +35,8 @@ func (x *experiment) explain(ctx context.Context, dbs *databases, title string, 
 	defer func() { err = errors.Join(err, dbs.explaining(ctx, false)) }()
 	var plans []string
 	// Sessions are told one after the other: one may learn of it only when it has its result.
-	err = harness.Poll(ctx, harness.StartTimeout, func(ctx context.Context) error {
+	// The time ends the wait for a plan, not a statement that takes long.
+	err = harness.Poll(ctx, harness.StartTimeout, func(context.Context) error {
 		if err := run(ctx); err != nil {
 			return harness.Permanent(err)
 		}
