@@ -139,12 +139,12 @@ func TestBaseline(t *testing.T) {
 	// The system counts CPU time in hundredths of a second: until there is one.
 	if !harness.PollUntil(time.Minute, func() bool {
 		result, cpu, err := i.send(t.Context(), &generator.Load{Connections: 4, Duration: 300 * time.Millisecond})
-		if err != nil || result.Stored == 0 || len(result.Statuses) != 1 || result.Statuses["202"] == 0 {
+		if err != nil || len(result.Statuses) != 1 || result.Statuses["202"] == 0 {
 			t.Errorf("%d stored, %v, %v", result.Stored, result.Statuses, err)
 		}
-		return t.Failed() || cpu.server > 0 && cpu.generator > 0 && cpu.machine > 0 && cpu.postgres == 0
+		return t.Failed() || result.Stored > 0 && cpu.server > 0 && cpu.generator > 0 && cpu.machine > 0 && cpu.postgres == 0
 	}) {
-		t.Error("no CPU time was spent")
+		t.Error("nothing was stored, or no CPU time was spent")
 	}
 	if findings, err := i.audit(t.Context()); findings != nil || err != nil {
 		t.Errorf("it stores nothing, and is audited: %v, %v", findings, err)

@@ -106,7 +106,7 @@ func (i *instance) send(ctx context.Context, l *generator.Load) (generator.Resul
 	l.Address, l.Source, l.Ledger = i.address(), i.source, i.ledger
 	l.OnMeasure, l.OnEnd = m.begin, m.end
 	result, err := l.Prepare().Do(ctx)
-	if died := i.product.Died(); died != nil {
+	if died := i.product.Process().Died(); died != nil {
 		return result, cpuTimes{}, died
 	}
 	return result, m.spent(), err
