@@ -60,6 +60,9 @@ const (
 	batchEvents    = 4
 	// largePayload is in bytes. HTTP clients send a body of this size apart from its header.
 	largePayload = 24_000
+	// pause is between a client's requests, so that waiting for something else under traffic
+	// leaves the machine to that.
+	pause = 5 * time.Millisecond
 	// repeatAfter is what clients wait that were told to try again.
 	repeatAfter = 20 * time.Millisecond
 	// trafficTimeout bounds what hangs.
@@ -88,6 +91,10 @@ func (f *Fleet) StartTraffic(c TrafficConfig) *Traffic {
 			random := rand.New(rand.NewPCG(uint64(t.series), uint64(i))) //nolint:gosec // to be repeated, not to be secret
 			for ctx.Err() == nil {
 				t.exchange(int(t.next.Add(1)-1), random)
+				select {
+				case <-ctx.Done():
+				case <-time.After(pause):
+				}
 			}
 		})
 	}
@@ -183,7 +190,12 @@ func (t *Traffic) send(p post, target string) (completed bool, err error) {
 		}
 		return false, err
 	}
-	var receipt struct{ Received, Duplicate, Rejected, Retry int }
+	var receipt struct {
+		Received  int `json:"received"`
+		Duplicate int `json:"duplicate"`
+		Rejected  int `json:"rejected"`
+		Retry     int `json:"retry"`
+	}
 	if p.path == "/event" {
 		receipt.Received = 1
 	} else if err := json.Unmarshal(body, &receipt); err != nil {
@@ -212,7 +224,9 @@ func (t *Traffic) count(target, eventType string) (status, count int, err error)
 	if err != nil {
 		return status, 0, err
 	}
-	var stats struct{ Count int }
+	var stats struct {
+		Count int `json:"count"`
+	}
 	if err := json.Unmarshal(body, &stats); err != nil || status != http.StatusOK {
 		return status, 0, fmt.Errorf("GET /stats/%s of %s: %d %.300s", eventType, target, status, body)
 	}

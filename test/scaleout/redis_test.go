@@ -15,8 +15,13 @@ import (
 	"highload.example/analytics/test/fleet/fleettest"
 )
 
+// movedType is one whose hash slot, 41, is among the first, which are those that move. A
+// type's key in Redis has the type as its hash tag.
+const movedType = "moved477"
+
 // types are many enough to be on every node of a cluster.
 func types() (names []string) {
+	names = append(names, movedType)
 	for i := range 12 {
 		names = append(names, fmt.Sprint("kind", i))
 	}
@@ -55,7 +60,11 @@ func TestRedisClusterFailover(t *testing.T) { //nolint:tparallel // its parts co
 	traffic.Await()
 	t.Run("slots move to another node", func(t *testing.T) {
 		second := strings.TrimSpace(redisCLI(t, "-u", nodes[1].URL(), "cluster", "myid"))
-		redisCLI(t, "--cluster", "reshard", addresses[0], "--cluster-from", first, "--cluster-to", second, "--cluster-slots", "2000", "--cluster-yes")
+		redisCLI(t, "--cluster", "reshard", addresses[0], "--cluster-from", first, "--cluster-to", second, "--cluster-slots", "100", "--cluster-yes")
+		slot := strings.TrimSpace(redisCLI(t, "-u", nodes[1].URL(), "cluster", "keyslot", movedType))
+		testkit.Eventually(t, hangTimeout, "the moved type to be counted on the other node", func() bool {
+			return strings.TrimSpace(redisCLI(t, "-u", nodes[1].URL(), "cluster", "countkeysinslot", slot)) == "1"
+		})
 	})
 	traffic.Await()
 	t.Run("a master is killed and its follower takes over", func(t *testing.T) {
