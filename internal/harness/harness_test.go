@@ -104,9 +104,8 @@ func TestProductThatDies(t *testing.T) {
 		t.Error("it answered")
 	}
 	<-p.Process().Ended()
-	var died error
-	eventually(t, "the death to be noticed", func() bool { died = p.Died(); return died != nil })
-	if !strings.Contains(died.Error(), "target ended by itself (exit status 4)") || !strings.Contains(died.Error(), "API http://") {
+	died := p.Died()
+	if died == nil || !strings.Contains(died.Error(), "target ended by itself (exit status 4)") || !strings.Contains(died.Error(), "API http://") {
 		t.Errorf("it says: %v", died)
 	}
 	if err := p.Died(); err != nil {

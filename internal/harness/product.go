@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -43,9 +44,9 @@ type Product struct {
 
 	config ProductConfig
 
-	mu      sync.Mutex
-	process *Process
-	died    []error
+	mu       sync.Mutex
+	process  *Process
+	launched []*Process // whose end Died hasn't reported
 }
 
 // UnlimitedRate is a RATE_LIMIT that nobody reaches; 0 would take the limiter, and what it
@@ -150,14 +151,7 @@ func (p *Product) launch(more ...string) error {
 		return err
 	}
 	p.process = process
-	go func() {
-		<-process.Ended()
-		if err := process.Died(); err != nil {
-			p.mu.Lock()
-			defer p.mu.Unlock()
-			p.died = append(p.died, err)
-		}
-	}()
+	p.launched = append(p.launched, process)
 	return nil
 }
 
@@ -191,13 +185,19 @@ func (p *Product) Running() bool {
 	return process != nil && process.Running()
 }
 
-// Died returns how processes ended that nothing here ended, and forgets it.
+// Died returns how processes ended that nothing here ended, and forgets them.
 func (p *Product) Died() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	err := errors.Join(p.died...)
-	p.died = nil
-	return err
+	var errs []error
+	p.launched = slices.DeleteFunc(p.launched, func(process *Process) bool {
+		if process.Running() {
+			return false
+		}
+		errs = append(errs, process.Died())
+		return true
+	})
+	return errors.Join(errs...)
 }
 
 // Kill ends the process as the kernel does when memory is out.
