@@ -50,11 +50,11 @@ deps: ## Make sure that PostgreSQL and Redis are installed
 .PHONY: topology
 topology: ## Test the shipped load balancer's configuration with a real HAProxy, and the compose file (Linux)
 	@scripts/test-deps.sh haproxy
-	cd test && $(WITH_SERVERS) go test $(RACE) -timeout 10m ./topology
+	cd test && TESTKIT_REQUIRED=1 go test $(RACE) -parallel 8 -timeout $(TIMEOUT) ./topology
 
 .PHONY: scaleout
 scaleout: deps ## Test Redis Cluster and Sentinel, a standby, and eight replicas, while parts of them fail
-	cd test && TESTKIT_REQUIRED=1 go test $(RACE) -timeout 15m ./scaleout
+	cd test && TESTKIT_REQUIRED=1 go test $(RACE) -parallel 8 -timeout $(TIMEOUT) ./scaleout
 
 .PHONY: torture
 torture: ## Break a running fleet for ten minutes, and check every promise (TORTURE="--seed 7 --duration 1h --mode soak", --help, --list)
@@ -65,12 +65,12 @@ torture: ## Break a running fleet for ten minutes, and check every promise (TORT
 torture-test: ## Test the checker with servers that are broken on purpose, and inject one fault of each family into a fleet and one process
 	@scripts/test-deps.sh haproxy
 	go test -tags failpoint ./impl/failpoint
-	cd test && TESTKIT_REQUIRED=1 go test -parallel 8 -timeout 20m ./torture/... ./fleet/... ./progress ./plot
+	cd test && TESTKIT_REQUIRED=1 go test -parallel 8 -timeout $(TIMEOUT) ./torture/... ./fleet/... ./progress ./plot
 	cd test && go run ./torture --short --seed 1 --out torture/results
 	cd test && go run ./torture --mode embedded --short --seed 1 --out torture/results
 
 .PHONY: browser
-browser: ## Test the documentation page in headless Chromium
+browser: build ## Test the documentation page in headless Chromium
 	@scripts/test-deps.sh chromium
 	cd test/browser && npm ci --ignore-scripts --no-audit --no-fund && npm test
 
@@ -84,7 +84,7 @@ load: deps ## Measure the product on this machine (LOAD="--quick", "--compare be
 
 .PHONY: load-test
 load-test: deps ## Test the load programs, and see in a minute that they work
-	cd test && go test $(RACE) ./load/... ./progress/... && go run ./load --quick && go run ./load/queries --quick
+	cd test && TESTKIT_REQUIRED=1 go test $(RACE) -timeout $(TIMEOUT) ./load/... && go run ./load --quick && go run ./load/queries --quick
 	python3 -c 'compile(open("test/load/locustfile.py").read(), "test/load/locustfile.py", "exec")'
 
 .PHONY: load-queries
@@ -140,17 +140,29 @@ bin/openapi.yaml: api/openapi.yaml $(wildcard api/cmd/number-properties/*.go)
 
 .PHONY: sdk-lint
 sdk-lint: ## Run the linters of the SDKs
-	@for sdk in $(SDKS); do $(MAKE) -C sdk/$$sdk lint; done
+	@$(MAKE) --no-print-directory -j3 --output-sync=target $(SDKS:%=sdk-lint-%)
+
+sdk-lint-%:
+	@$(MAKE) -s -C sdk/$* lint
 
 .PHONY: sdk-test
-sdk-test: ## Test the SDKs, each by itself and all in the same scenarios of faults
+sdk-test: build ## Test the SDKs, each by itself and all in the same scenarios of faults
 	@scripts/test-deps.sh chromium
-	@for sdk in $(SDKS); do $(MAKE) -C sdk/$$sdk driver test; done
-	cd test && go test -parallel 8 -timeout 20m ./sdk
+	@for sdk in $(SDKS); do $(MAKE) -s -C sdk/$$sdk driver; done # first: the TypeScript suite needs the same dist/
+	@ANALYTICS_BIN=$(CURDIR)/bin/analytics $(MAKE) --no-print-directory -j4 --output-sync=target $(SDKS:%=sdk-suite-%) sdk-scenarios
+
+sdk-suite-%:
+	@$(MAKE) -s -C sdk/$* test
+
+sdk-scenarios:
+	@cd test && TESTKIT_REQUIRED=1 go test -parallel 8 -timeout $(TIMEOUT) ./sdk
 
 .PHONY: sdk-quickstart
-sdk-quickstart: ## Do what the SDKs' getting-started pages say
-	@for sdk in $(SDKS); do $(MAKE) -C sdk/$$sdk quickstart; done
+sdk-quickstart: build ## Do what the SDKs' getting-started pages say
+	@ANALYTICS_BIN=$(CURDIR)/bin/analytics $(MAKE) --no-print-directory -j3 --output-sync=target $(SDKS:%=sdk-start-%)
+
+sdk-start-%:
+	@$(MAKE) -s -C sdk/$* quickstart
 
 .PHONY: sdk-bench
 sdk-bench: ## Measure what the SDKs cost
@@ -177,6 +189,9 @@ lint-spec: api/lint/node_modules/.package-lock.json ## Lint the contract
 api/lint/node_modules/.package-lock.json: api/lint/package.json api/lint/package-lock.json
 	cd api/lint && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
+
+# Not from the environment, where it may mean something else.
+BASE :=
 
 .PHONY: breaking
 breaking: ## Check that the contract doesn't break clients of the newest release (or BASE=FILE, of that contract)

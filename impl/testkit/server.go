@@ -6,8 +6,8 @@ import (
 	"highload.example/analytics/internal/harness"
 )
 
-// Server is a PostgreSQL or Redis server of a test's own, which ends with the test. The
-// methods that can fail fail the test.
+// Server is a PostgreSQL or Redis server of a test's own, which ends with the test. When
+// a method can't do what it says, the test fails.
 type Server struct {
 	*harness.Server
 

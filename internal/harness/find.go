@@ -1,6 +1,7 @@
 package harness
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os/exec"
@@ -32,7 +33,7 @@ func findPostgres() (bin, version string, err error) {
 	if path, err := exec.LookPath("postgres"); err == nil {
 		dirs = append(dirs, filepath.Dir(path))
 	}
-	if out, err := exec.Command("pg_config", "--bindir").Output(); err == nil {
+	if out, err := exec.CommandContext(context.Background(), "pg_config", "--bindir").Output(); err == nil {
 		dirs = append(dirs, strings.TrimSpace(string(out)))
 	}
 	for _, pattern := range []string{
@@ -96,11 +97,11 @@ func chooseRedis(names []string) (program, version string, err error) {
 		}
 		seen = fmt.Sprintf(" (found only %s: %s)", version, path)
 	}
-	return "", "", fmt.Errorf("Redis %d or newer is %w%s; %s", oldestRedis, ErrNotInstalled, seen, HowToInstall)
+	return "", "", fmt.Errorf("redis-server %d or newer is %w%s; %s", oldestRedis, ErrNotInstalled, seen, HowToInstall)
 }
 
 func versionOf(program string) (version string, major int, err error) {
-	out, err := exec.Command(program, "--version").Output()
+	out, err := exec.CommandContext(context.Background(), program, "--version").Output()
 	if err != nil {
 		return "", 0, fmt.Errorf("asking %s for its version: %w", program, err)
 	}

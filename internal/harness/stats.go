@@ -78,7 +78,7 @@ func Memory(pid int) (rss, peak int64, err error) {
 
 // ResetPeak sets the peak of a process's memory to what it has now, as proc(5) says.
 func ResetPeak(pid int) error {
-	if err := os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", pid), []byte("5"), 0); err != nil { //nolint:gosec // of a process that we started
+	if err := os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", pid), []byte("5"), 0); err != nil {
 		return fmt.Errorf("resetting the peak of memory: %w", err)
 	}
 	return nil

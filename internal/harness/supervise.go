@@ -2,6 +2,7 @@ package harness
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -73,19 +74,21 @@ func supervise(dir string, kept bool, stopSignal, logFile string, as *account, c
 	if err != nil {
 		return nil, fmt.Errorf("opening the server's log: %w", err)
 	}
-	defer output.Close()
+	defer func() { _ = output.Close() }() // the server has a descriptor of its own
 	pids, pidWriter, err := os.Pipe()
 	if err != nil {
 		return nil, fmt.Errorf("making a pipe: %w", err)
 	}
-	defer pids.Close()
-	defer pidWriter.Close()
+	defer func() { _ = pids.Close() }() // it was read
+	defer func() { _ = pidWriter.Close() }() // closed below, unless something failed before
 
 	doomed := dir
 	if kept {
 		doomed = ""
 	}
-	shell := exec.Command("/bin/sh", append([]string{"-c", supervisor, "supervisor", doomed, stopSignal}, command...)...)
+	// Not bound to a context: the pipe ends it.
+	shell := exec.CommandContext(context.Background(), "/bin/sh", //nolint:gosec // a program that our own code names
+		append([]string{"-c", supervisor, "supervisor", doomed, stopSignal}, command...)...)
 	shell.Dir = dir
 	shell.Stdout, shell.Stderr = output, output
 	shell.ExtraFiles = []*os.File{pidWriter}
@@ -102,7 +105,7 @@ func supervise(dir string, kept bool, stopSignal, logFile string, as *account, c
 	if err := shell.Start(); err != nil {
 		return nil, fmt.Errorf("starting %s: %w", command[0], err)
 	}
-	pidWriter.Close() // or the read below would wait for ourselves
+	_ = pidWriter.Close() // or the read below would wait for ourselves
 	c := &child{supervisor: shell, hold: hold}
 	line, err := bufio.NewReader(pids).ReadString('\n')
 	if err == nil {
