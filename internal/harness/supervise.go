@@ -79,7 +79,7 @@ func supervise(dir string, kept bool, stopSignal, logFile string, as *account, c
 	if err != nil {
 		return nil, fmt.Errorf("making a pipe: %w", err)
 	}
-	defer func() { _ = pids.Close() }() // it was read
+	defer func() { _ = pids.Close() }()      // it was read
 	defer func() { _ = pidWriter.Close() }() // closed below, unless something failed before
 
 	doomed := dir
