@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -18,6 +19,11 @@ import (
 )
 
 func TestMain(m *testing.M) { testkit.Main(m) }
+
+// patient names a database, and gives statements the time that they need on a busy machine.
+func patient(url string) postgres.Config {
+	return postgres.Config{URL: url, StatementTimeout: time.Minute, QuestionTimeout: time.Minute}
+}
 
 // TestQuestions compares the answers of both stores with those of a model. Each seed is a
 // database of its own; QUESTION_SEEDS asks for more of them.
@@ -35,7 +41,7 @@ func TestQuestions(t *testing.T) { //nolint:tparallel // what follows the subtes
 		for seed := range uint64(seeds) {
 			t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
 				t.Parallel()
-				pg, err := postgres.Open(t.Context(), postgres.Config{URL: testkit.Postgres(t)})
+				pg, err := postgres.Open(t.Context(), patient(testkit.Postgres(t)))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -58,7 +64,7 @@ func TestQuestions(t *testing.T) { //nolint:tparallel // what follows the subtes
 func TestPostgresAndSQLiteGiveTheSameAnswers(t *testing.T) {
 	t.Parallel()
 	url := testkit.Postgres(t)
-	pg, err := postgres.Open(t.Context(), postgres.Config{URL: url})
+	pg, err := postgres.Open(t.Context(), patient(url))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"math"
 	"math/big"
 	"slices"
 	"sort"
@@ -108,6 +109,9 @@ func decimal(r *big.Rat) string {
 	return r.FloatString(digits)
 }
 
+// unescaper undoes what encoding/json escapes beyond JSON's rules.
+var unescaper = strings.NewReplacer(`\u2028`, "\u2028", `\u2029`, "\u2029")
+
 // textOf writes a value so that equal values have equal texts, as jsonb would order them.
 func textOf(value any) string {
 	switch v := value.(type) {
@@ -124,7 +128,7 @@ func textOf(value any) string {
 		if err := encoder.Encode(v); err != nil {
 			panic(err)
 		}
-		return strings.NewReplacer(`\u2028`, "\u2028", `\u2029`, "\u2029").Replace(strings.TrimSpace(b.String()))
+		return unescaper.Replace(strings.TrimSpace(b.String()))
 	case []any:
 		var items []string
 		for _, item := range v {
@@ -290,6 +294,12 @@ func number(metric query.Metric, field string, events []event.Event) (text strin
 	return decimal(exact), exact
 }
 
+// dateNumber returns the date as a number with the digits of yyyymmdd.
+func dateNumber(t time.Time) int64 {
+	year, month, day := t.Date()
+	return int64(year)*10_000 + int64(month)*100 + int64(day)
+}
+
 // clockBuckets cuts a range where the clock of a zone changes its minute, hour, day, week or
 // month for the first time, looking once a minute. A bucket's start may be before from.
 func clockBuckets(from, to int64, interval query.Interval, zone *time.Location) (starts []int64, end int64) {
@@ -298,32 +308,33 @@ func clockBuckets(from, to int64, interval query.Interval, zone *time.Location) 
 	}
 	back := map[query.Interval]int64{query.Minute: 3600, query.Hour: 7200, query.Day: 3 * 86400, query.Week: 9 * 86400, query.Month: 34 * 86400}[interval]
 	begin := from - from%60 - back
-	highest := ""
+	type label struct{ date, offset int64 }
+	highest := label{date: math.MinInt64}
 	start := begin
 	for at := begin; ; at += 60 {
 		local := time.Unix(at, 0).In(zone)
-		label := ""
+		var now label
 		switch interval {
 		case query.Minute:
-			label = fmt.Sprintf("%020d", at)
+			now.date = at
 		case query.Hour: // of the clock, as it is set now
 			_, offset := local.Zone()
 			since := at + int64(offset)
-			label = fmt.Sprintf("%020d %d", since-since%3600, offset)
+			now = label{date: since - since%3600, offset: int64(offset)}
 		case query.Day:
-			label = local.Format("2006-01-02")
+			now.date = dateNumber(local)
 		case query.Week:
 			monday := local.Day() - (int(local.Weekday())+6)%7
-			label = time.Date(local.Year(), local.Month(), monday, 0, 0, 0, 0, time.UTC).Format("2006-01-02")
+			now.date = dateNumber(time.Date(local.Year(), local.Month(), monday, 0, 0, 0, 0, time.UTC))
 		case query.Month:
-			label = local.Format("2006-01")
+			now.date = dateNumber(local) / 100
 		}
-		changed := label != highest
+		changed := now != highest
 		if interval != query.Hour && interval != query.Minute {
-			changed = label > highest // a date that comes again is over already
+			changed = now.date > highest.date // a date that comes again is over already
 		}
 		if changed {
-			highest = label
+			highest = now
 			if at >= to {
 				return append(starts, start), at
 			}
