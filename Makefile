@@ -33,7 +33,7 @@ TIMEOUT ?= 20m
 
 .PHONY: test
 test: deps ## Run every test, with the race detector, on real PostgreSQL and Redis
-	$(WITH_SERVERS) go test $(RACE) -timeout $(TIMEOUT) ./...
+	$(WITH_SERVERS) go test $(RACE) -parallel 4 -timeout $(TIMEOUT) ./...
 
 .PHONY: test-fast
 test-fast: deps ## The same without the race detector

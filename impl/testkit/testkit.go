@@ -21,8 +21,16 @@ import (
 	"highload.example/analytics/internal/harness"
 )
 
-// EnvRequired, when set, makes a missing program a failure.
-const EnvRequired = "TESTKIT_REQUIRED"
+const (
+	// EnvRequired, when set, makes a missing program a failure.
+	EnvRequired = "TESTKIT_REQUIRED"
+	// EnvLong, when set, asks for tests at their full length, as make nightly does.
+	EnvLong = "ANALYTICS_TEST_LONG"
+)
+
+// Long says whether tests run at their full length. Those with random cases run fewer
+// of them otherwise, from the same seeds.
+func Long() bool { return os.Getenv(EnvLong) != "" }
 
 // Main runs a package's tests: func TestMain(m *testing.M) { testkit.Main(m) }.
 // Afterwards it stops what the kit started, and fails the package if goroutines

@@ -26,10 +26,13 @@ func patient(url string) postgres.Config {
 }
 
 // TestQuestions compares the answers of both stores with those of a model. Each seed is a
-// database of its own; QUESTION_SEEDS asks for more of them.
+// database of its own; QUESTION_SEEDS says how many.
 func TestQuestions(t *testing.T) { //nolint:tparallel // what follows the subtests waits for them
 	t.Parallel()
-	seeds := 8
+	seeds := 3
+	if testkit.Long() {
+		seeds = 8
+	}
 	if text := os.Getenv("QUESTION_SEEDS"); text != "" {
 		var err error
 		if seeds, err = strconv.Atoi(text); err != nil {
