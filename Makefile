@@ -31,7 +31,10 @@ RACE := -race -gcflags=modernc.org/sqlite/lib=-race=false -gcflags=modernc.org/l
 # Long enough for a machine that is busy with other things; nothing asserts a time.
 TIMEOUT ?= 20m
 
+# A program with the race detector sleeps before it ends, by default a second: as many
+# seconds as there are packages.
 .PHONY: test
+test: export GORACE := atexit_sleep_ms=50
 test: deps ## Run every test, with the race detector, on real PostgreSQL and Redis
 	$(WITH_SERVERS) go test $(RACE) -parallel 4 -timeout $(TIMEOUT) ./...
 

@@ -21,9 +21,10 @@ func MainAsProgram(m *testing.M, main func() int) {
 	Main(m)
 }
 
-// Self is the product as a program: this test binary. A race ends it.
+// Self is the product as a program: this test binary. A race ends it, and it doesn't
+// sleep a second before it ends, as programs with the race detector do.
 func Self() harness.Program {
-	return harness.Program{Path: os.Args[0], Env: []string{asProgram + "=1", "GORACE=halt_on_error=1"}}
+	return harness.Program{Path: os.Args[0], Env: []string{asProgram + "=1", "GORACE=halt_on_error=1 atexit_sleep_ms=0"}}
 }
 
 // StartProduct starts the product and waits until it is ready. It ends with the test, in

@@ -51,7 +51,7 @@ func BuildProduct(ctx context.Context, root string, variant Variant) (Program, e
 	case Race:
 		// Without SQLite itself, as the Makefile has it: it is C translated to Go.
 		args, env = []string{"-race", "-gcflags=modernc.org/sqlite/lib=-race=false", "-gcflags=modernc.org/libc=-race=false"}, []string{"CGO_ENABLED=1"}
-		programEnv = []string{"GORACE=halt_on_error=1"}
+		programEnv = []string{"GORACE=halt_on_error=1 atexit_sleep_ms=0"}
 	}
 	if variant != Release {
 		name += "-" + string(variant)
