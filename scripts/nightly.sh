@@ -17,7 +17,7 @@ part() {
   ran+=("$(printf '%6d s  %s' $((SECONDS - started)) "$name")")
 }
 
-# nightly: tests at full length, as 8 databases of the query model (CI: 3), on every installed PostgreSQL and Redis (CI: the newest)
+# nightly: tests at full length, as 8 databases of the query model (CI: 3) and all generated bodies for the oracle (CI: a quarter), on every installed PostgreSQL and Redis (CI: the newest)
 versions() {
   local postgres redis status=0 pairs=0
   local -a redises=() bins=()
