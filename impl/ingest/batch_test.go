@@ -298,7 +298,7 @@ func TestNobodyWaitsBehindAConnectionThatHangs(t *testing.T) {
 		r.batches(t, 1)
 		waiting := r.submit(numbered(1))
 		next := 2
-		testkit.Eventually(t, 10*time.Second, "another writer", func() bool {
+		testkit.Eventually(t, 50*time.Millisecond, "another writer", func() bool {
 			r.submit(numbered(next)) // who comes later sees how long it has waited
 			next++
 			select {
